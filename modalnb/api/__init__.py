@@ -1,0 +1,1 @@
+"""The API: what users write, in Modal's words."""

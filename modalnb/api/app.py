@@ -1,0 +1,436 @@
+"""App: a named collection of functions that are registered, run and deployed together."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import sys
+import threading
+import uuid
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from modalnb import messages as m
+from modalnb.api import current, display
+from modalnb.api.entrypoint import LocalEntrypoint
+from modalnb.api.function import Function
+from modalnb.api.twin import twin
+from modalnb.api.waiting import ask
+from modalnb.exception import ExecutionError, InvalidError, UnsupportedWarning
+from modalnb.plane.stub import Stub
+from modalnb.settings import (
+    IGNORED,
+    PLANNED,
+    RENAMED,
+    AutoscalerSettings,
+    FunctionSettings,
+)
+from modalnb.snapshot import AppSnapshot
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+
+
+class App:
+    """A collection of functions.
+
+    Parameters
+    ----------
+    name : str, optional
+        Letters, digits, ``-``, ``.`` and ``_``, at most 64. Needed to deploy.
+
+    In a notebook or script the first call of a function runs the app by itself; ``with app.run()``
+    says where it begins and ends.
+
+    Examples
+    --------
+    >>> import modalnb as modal
+    >>> app = modal.App("my-app")
+    >>> @app.function(max_containers=2)
+    ... def square(x):
+    ...     return x * x
+    >>> square.local(3)
+    9
+    """
+
+    def __init__(self, name: str | None = None, **ignored: Any) -> None:
+        if name is not None:
+            _check_name(name)
+        self._name = name
+        self._sort_out(ignored, "App")
+        self.app_id = f"ap-{uuid.uuid4().hex[:12]}"
+        self._functions: dict[str, Function] = {}
+        self._entrypoints: dict[str, LocalEntrypoint] = {}
+        self._lock = threading.RLock()
+        #: Where the app is registered, and with which code of each function.
+        self._stub: Stub | None = None
+        self._registered: dict[str, tuple[str, FunctionSettings]] = {}
+        self._is_in_run = False
+
+    # -- what it holds ---------------------------------------------------------------------
+
+    @property
+    def name(self) -> str | None:
+        """The name of the app."""
+        return self._name
+
+    @property
+    def registered_functions(self) -> dict[str, Function]:
+        """The functions by name."""
+        return dict(self._functions)
+
+    @property
+    def registered_entrypoints(self) -> dict[str, LocalEntrypoint]:
+        """The local entrypoints by name."""
+        return dict(self._entrypoints)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the app is registered with an engine that runs."""
+        return self._stub is not None and not self._stub.is_closed
+
+    def __repr__(self) -> str:
+        return display.app_text(self)
+
+    def _repr_html_(self) -> str:
+        return display.app_html(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_app, (self._name, self.app_id)
+
+    # -- decorators ------------------------------------------------------------------------
+
+    def function(
+        self,
+        *misused: Any,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+        cpu: float | None = None,
+        name: str | None = None,
+        is_generator: bool | None = None,
+        **others: Any,
+    ) -> Callable[[Callable[..., Any]], Function]:
+        """Register a function, to run in a pool of containers of its own.
+
+        Parameters
+        ----------
+        min_containers : int, default 0
+            Containers that are kept warm even without inputs.
+        max_containers : int, optional
+            The most containers; None is as many as the cluster hosts.
+        buffer_containers : int, default 0
+            Containers beyond the present need, while the function has inputs.
+        scaledown_window : float, default 60
+            Seconds for which a container may be idle before it leaves.
+        cpu : float, optional
+            Cores that a container is taken to use; measured if not given.
+        name : str, optional
+            The name in the app; the name of the function by default.
+
+        Other parameters of Modal are accepted; those without effect here are named in a warning.
+
+        Raises
+        ------
+        InvalidError
+            If a value is wrong, or the decorator is used without parentheses or on a class.
+
+        Examples
+        --------
+        >>> app = App()
+        >>> @app.function(min_containers=1, scaledown_window=300)
+        ... def handle(x):
+        ...     return x
+        """
+        if misused:
+            raise InvalidError(
+                "`@app.function` takes keyword arguments only; write `@app.function()` with "
+                "parentheses."
+            )
+        self._sort_out(others, "function")
+        settings = FunctionSettings(
+            autoscaler=AutoscalerSettings.declared(
+                min_containers=min_containers,
+                max_containers=max_containers,
+                buffer_containers=buffer_containers,
+                scaledown_window=scaledown_window,
+            ),
+            cpu=cpu,
+        )
+
+        def register(raw: Callable[..., Any]) -> Function:
+            _check_raw(raw)
+            return self._add(raw, name or raw.__name__, settings)
+
+        return register
+
+    def _add(self, raw: Callable[..., Any], name: str, settings: FunctionSettings) -> Function:
+        if not isinstance(name, str) or "." in name or "/" in name:
+            raise InvalidError(f"`name` must be a str without '.' and '/'; got {name!r}.")
+        if name in self._functions and not _is_interactive():
+            warnings.warn(
+                f"Function '{name}' is defined twice in the app; the later one counts.",
+                stacklevel=4,
+            )
+        function = Function(name=name, app_name=self._name or "", app=self, raw=raw, settings=settings)
+        with self._lock:
+            self._functions[name] = function
+        return function
+
+    @staticmethod
+    def _sort_out(others: dict[str, Any], what: str) -> None:
+        """Refuse what is unknown or renamed, and name in one warning what has no effect."""
+        for name in others:
+            if name in RENAMED:
+                raise InvalidError(f"`{name}` is now `{RENAMED[name]}`. Use that name.")
+            if name not in IGNORED | PLANNED | {"tags"}:
+                raise TypeError(f"{what}() got an unexpected keyword argument {name!r}")
+        named = sorted(f"`{name}`" for name, value in others.items() if value is not None)
+        if named:
+            warnings.warn(
+                f"{', '.join(named)} {'has' if len(named) == 1 else 'have'} no effect here yet.",
+                UnsupportedWarning,
+                stacklevel=4,
+            )
+
+    def local_entrypoint(
+        self, *misused: Any, name: str | None = None
+    ) -> Callable[[Callable[..., Any]], LocalEntrypoint]:
+        """Make a function the one that ``modalnb run file.py`` runs here, with the app running.
+
+        Its parameters become options of the command line.
+
+        Examples
+        --------
+        >>> app = App()
+        >>> @app.local_entrypoint()
+        ... def main(count: int = 3):
+        ...     print(count)
+        >>> main()
+        3
+        """
+        if misused:
+            raise InvalidError("Write `@app.local_entrypoint()` with parentheses.")
+
+        def register(raw: Callable[..., Any]) -> LocalEntrypoint:
+            label = name or raw.__name__
+            if label in self._entrypoints and not _is_interactive():
+                raise InvalidError(f"There is a local entrypoint '{label}' already. Rename one.")
+            entrypoint = LocalEntrypoint(raw, label, self)
+            self._entrypoints[label] = entrypoint
+            return entrypoint
+
+        return register
+
+    def include(self, other: App) -> App:
+        """Take in the functions of another app; returns this one.
+
+        Raises
+        ------
+        InvalidError
+            If both have a function of one name.
+        """
+        for name, function in other._functions.items():
+            if self._functions.get(name, function) is not function:
+                raise InvalidError(f"Both apps have a function '{name}'. Rename one.")
+            assert function._raw is not None
+            self._add(function._raw, name, function._settings)
+        return self
+
+    # -- running ---------------------------------------------------------------------------
+
+    def run(self, *, detach: bool = False, **ignored: Any) -> RunningApp:
+        """Run the app for the length of a ``with`` or ``async with`` block.
+
+        Functions can be called inside of it; at its end pending inputs are cancelled and the
+        containers leave. What the block started (an engine) ends with it.
+
+        Raises
+        ------
+        InvalidError
+            If the app is running by ``run`` already.
+
+        Examples
+        --------
+        >>> with app.run():  # doctest: +SKIP
+        ...     square.remote(3)
+        """
+        return RunningApp(self, detach=detach)
+
+    @twin
+    def deploy(self, *, name: str | None = None, **ignored: Any) -> App:
+        """Register the app by name on the running engine, as the next version of what is there.
+
+        Functions that the new version does not have disappear; the others keep their warm
+        containers and go back to the settings of their decorators.
+
+        Raises
+        ------
+        InvalidError
+            If neither the app nor the call has a name.
+
+        Examples
+        --------
+        >>> app.deploy()  # doctest: +SKIP
+        """
+        return self._deploy(name)
+
+    @deploy.aio
+    async def deploy(self, *, name: str | None = None, **ignored: Any) -> App:
+        """The same for ``await``."""
+        return await asyncio.to_thread(self._deploy, name)
+
+    def _deploy(self, name: str | None) -> App:
+        name = name or self._name
+        if name is None:
+            raise InvalidError("An app needs a name to be deployed: `app.deploy(name=\"my-app\")`.")
+        _check_name(name)
+        stub = current.stub()
+        for function in list(self._functions.values()):
+            self._ready(stub, function)
+        answer = ask(
+            stub, "deploy", app_id=self.app_id, name=name, functions=list(self._functions)
+        )
+        with self._lock:
+            self._name = name
+            self.app_id = answer["app_id"]
+        return self
+
+    @staticmethod
+    def lookup(name: str, *, create_if_missing: bool = False, **ignored: Any) -> App:
+        """An app of that name, to define more functions in; Modal's way to get one.
+
+        Without ``create_if_missing`` it must be running or deployed.
+        """
+        app = App(name)
+        if not create_if_missing:
+            known = ask(current.stub(), "snapshot")
+            if name not in {facts["name"] for facts in known}:
+                from modalnb.exception import NotFoundError
+
+                raise NotFoundError(f"There is no app '{name}'. Deploy it with `app.deploy()`.")
+        return app
+
+    def stop(self) -> None:
+        """Stop the app: its inputs are cancelled and its containers leave."""
+        with self._lock:
+            stub, self._stub = self._stub, None
+            self._registered.clear()
+        if stub is not None and not stub.is_closed:
+            ask(stub, "stop", app_id=self.app_id)
+
+    def snapshot(self) -> AppSnapshot:
+        """All that is known of the app's pools at this instant.
+
+        Raises
+        ------
+        ExecutionError
+            If the app is not running.
+        """
+        if self._stub is None or self._stub.is_closed:
+            raise ExecutionError("The app is not running; call one of its functions first.")
+        found = ask(self._stub, "snapshot", app_id=self.app_id)
+        if not found:
+            raise ExecutionError("The app has been stopped.")
+        return AppSnapshot.from_dict(found[0])
+
+    # -- registering -----------------------------------------------------------------------
+
+    def _ready(self, stub: Stub, function: Function) -> str:
+        """Make sure that the plane knows the function as it is now; returns its pool."""
+        with self._lock:
+            if self._stub is not stub:
+                self._stub = stub
+                self._registered.clear()
+                for other in list(self._functions.values()):
+                    if other is not function:
+                        self._register(stub, other)
+            self._register(stub, function)
+            return m.pool_id_of(self.app_id, function.name)
+
+    def _register(self, stub: Stub, function: Function) -> None:
+        definition = function._definition()
+        version = (definition.code, function._settings)
+        if self._registered.get(function.name) == version:
+            return
+        self._registered[function.name] = version
+        for handle in definition.handles:
+            # What the function calls must be known before it runs.
+            if handle._app is not None and handle is not function:
+                handle._app._ready(stub, handle)
+        is_new = definition.code not in stub.known_code
+        stub.known_code.add(definition.code)
+        stub.send(
+            m.DEFINE,
+            app=(self.app_id, self._name or ""),
+            function=function.name,
+            settings=function._settings.to_dict(),
+            code=definition.code,
+            blob=definition.blob if is_new else None,
+        )
+
+
+class RunningApp:
+    """An app for the length of a block; closes what it opened."""
+
+    def __init__(self, app: App, *, detach: bool) -> None:
+        self._app = app
+        self._detach = detach
+        self._opened_session = False
+
+    def __enter__(self) -> App:
+        app = self._app
+        if app._is_in_run:
+            raise InvalidError("The app is running already; `run` cannot be nested.")
+        session = current.session()
+        self._opened_session = session is None or not session.is_open
+        stub = current.stub(quiet=True)
+        app._is_in_run = True
+        for function in list(app._functions.values()):
+            app._ready(stub, function)
+        return app
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        app = self._app
+        app._is_in_run = False
+        if not self._detach:
+            app.stop()
+            if self._opened_session:
+                current.close()
+        # As in Modal, Ctrl-C inside the block ends it without a traceback.
+        return kind is not None and issubclass(kind, KeyboardInterrupt)
+
+    async def __aenter__(self) -> App:
+        return await asyncio.to_thread(self.__enter__)
+
+    async def __aexit__(self, *exc: Any) -> bool:
+        return await asyncio.to_thread(self.__exit__, *exc)
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise InvalidError(f"`name` of an app must be a str; got {name!r}.")
+    if not _NAME.match(name):
+        raise InvalidError(
+            f"`name` of an app must be 1 to 64 letters, digits, '-', '.' or '_'; got {name!r}."
+        )
+
+
+def _check_raw(raw: Any) -> None:
+    if isinstance(raw, type):
+        raise InvalidError("`@app.function` is for functions; a class cannot be one.")
+    if not inspect.isroutine(raw):
+        raise InvalidError(f"`@app.function` must be put on a function; got {raw!r}.")
+
+
+def _is_interactive() -> bool:
+    ipython = sys.modules.get("IPython")
+    return bool(ipython is not None and ipython.get_ipython())
+
+
+def _rebuild_app(name: str | None, app_id: str) -> App:
+    app = App(name)
+    app.app_id = app_id
+    return app

@@ -1,0 +1,458 @@
+"""Functions: calls of every kind, their autoscaler, and what can be seen of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from modalnb import messages as m
+from modalnb.api import current, display, mapping
+from modalnb.api.call import FunctionCall, new_call_id
+from modalnb.api.printing import Sink
+from modalnb.api.twin import static_twin, twin
+from modalnb.api.waiting import (
+    Ticket,
+    ask,
+    ask_async,
+    retry_refused,
+    retry_refused_async,
+    value_of,
+)
+from modalnb.config import config
+from modalnb.exception import ExecutionError, InvalidError
+from modalnb.payload import envelope
+from modalnb.payload.code import CodeCache, Definition, note_handle
+from modalnb.payload.failure import users_part
+from modalnb.plane.stub import Stub
+from modalnb.settings import FunctionSettings, checked_override
+from modalnb.snapshot import PoolSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionStats:
+    """Modal's four numbers of a function.
+
+    Attributes
+    ----------
+    backlog : int
+        Inputs without a container.
+    num_total_runners : int
+        Containers, starting ones included.
+    num_running_inputs : int
+        Inputs that execute.
+    input_headroom : int
+        Free slots.
+    """
+
+    backlog: int
+    num_total_runners: int
+    num_running_inputs: int
+    input_headroom: int
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionAutoscalerSettings:
+    """The settings in force after :meth:`Function.update_autoscaler`."""
+
+    min_containers: int
+    max_containers: int | None
+    buffer_containers: int
+    scaledown_window: float
+
+
+class Function:
+    """A function that runs in containers; made by ``@app.function`` or :meth:`from_name`.
+
+    It is not callable: say where it shall run with :meth:`remote`, :meth:`local`, :meth:`map` …
+    """
+
+    __modalnb_handle__ = True
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        app_name: str = "",
+        app: Any = None,
+        app_id: str | None = None,
+        raw: Callable[..., Any] | None = None,
+        settings: FunctionSettings | None = None,
+    ) -> None:
+        self._name = name
+        self._app_name = app_name
+        self._app = app
+        self._app_id = app_id
+        self._raw = raw
+        self._settings = settings or FunctionSettings()
+        self._cache = CodeCache(name)
+        if raw is not None:
+            self.__doc__ = raw.__doc__
+
+    # -- identity --------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name under which the function is registered in its app."""
+        return self._name
+
+    @property
+    def app(self) -> Any:
+        """The app that the function was declared in; None for a handle from elsewhere."""
+        return self._app
+
+    @classmethod
+    def from_name(
+        cls,
+        app_name: str,
+        name: str,
+        *,
+        version: int | None = None,
+        environment_name: str | None = None,
+        client: Any = None,
+    ) -> Function:
+        """A handle of a function by the names of its app and its own; looked up at first use.
+
+        Parameters
+        ----------
+        app_name, name : str
+            The app must be deployed, or running, when the handle is used.
+        version, environment_name, client : optional
+            Accepted as in Modal; there is one version and one environment here.
+
+        Raises
+        ------
+        InvalidError
+            If a name is no str, or `name` has a dot in it.
+        NotFoundError
+            At first use, if there is no such app or function.
+
+        Examples
+        --------
+        >>> import modalnb as modal
+        >>> process = modal.Function.from_name("my-app", "process")
+        >>> process
+        Function.from_name('my-app', 'process')
+        """
+        for label, value in (("app_name", app_name), ("name", name)):
+            if not isinstance(value, str) or not value:
+                raise InvalidError(f"`{label}` must be a str that is not empty; got {value!r}.")
+        if "." in name:
+            raise InvalidError(
+                f"`name` must name a function; got {name!r}. For the method of a class, use "
+                "`Cls.from_name`."
+            )
+        return cls(name=name, app_name=app_name)
+
+    def hydrate(self) -> Function:
+        """Look the function up now instead of at first use; returns itself."""
+        self._pool_id(current.stub())
+        return self
+
+    def _pool_id(self, stub: Stub) -> str:
+        """The pool of the function, after making sure that the plane knows it."""
+        if self._app is not None:
+            return str(self._app._ready(stub, self))
+        if self._app_id is None:
+            self._app_id = ask(stub, "lookup", app=self._app_name, function=self._name)["app_id"]
+        return m.pool_id_of(self._app_id, self._name)
+
+    def _definition(self) -> Definition:
+        if self._raw is None:
+            raise ExecutionError(f"`{self._name}` has no local definition.")
+        return self._cache.current(self._raw)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        note_handle(self)
+        app_id = self._app.app_id if self._app is not None else self._app_id
+        return _rebuild, (self._name, self._app_name, app_id)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            f"'Function' object is not callable. Use `{self._name}.remote(...)` to run it in a "
+            f"container, or `{self._name}.local(...)` to run it here."
+        )
+
+    def __repr__(self) -> str:
+        if self._app is None and self._app_id is None:
+            return f"Function.from_name({self._app_name!r}, {self._name!r})"
+        return display.function_text(self)
+
+    def _repr_html_(self) -> str:
+        return display.function_html(self)
+
+    # -- single calls ----------------------------------------------------------------------
+
+    def local(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function here, in this process; a coroutine if it is ``async def``.
+
+        Raises
+        ------
+        ExecutionError
+            On a handle from :meth:`from_name`, which has no local definition.
+        """
+        if self._raw is None:
+            raise ExecutionError(
+                f"`{self._name}` has no local definition: the handle came from `from_name`. "
+                "Use `.remote(...)`."
+            )
+        return self._raw(*args, **kwargs)
+
+    def _put(self, kind: str, args: Any, kwargs: Any) -> tuple[Stub, str, Ticket]:
+        self._refuse_generator()
+        stub = current.stub()
+        pool_id = self._pool_id(stub)
+        call_id = new_call_id()
+        ticket = Ticket(self._name, Sink(self._name))
+        payload = envelope.pack((args, kwargs), stub.depot, "arguments")
+        stub.open(call_id, ticket)
+        stub.send(
+            m.PUT,
+            call_id=call_id,
+            pool_id=pool_id,
+            code=self._definition().code if self._raw is not None else None,
+            start=0,
+            payloads=[payload],
+            kind=kind,
+            parent=current.parent(),
+        )
+        return stub, call_id, ticket
+
+    def _refuse_generator(self) -> None:
+        raw = self._raw
+        if raw is not None and (inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw)):
+            raise InvalidError(f"`{self._name}` is a generator function, which cannot run yet.")
+
+    @twin
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function in a container and wait for its value.
+
+        Raises
+        ------
+        Exception
+            Whatever the function raised, as itself, with its remote frames.
+        ResourceExhaustedError
+            If the function has as many inputs as its limits allow.
+        SerializationError
+            If an argument, the value or the exception cannot be pickled.
+        ContainerLostError
+            If the container died under this input again and again.
+
+        Examples
+        --------
+        >>> square.remote(3)  # doctest: +SKIP
+        9
+        """
+        __tracebackhide__ = True
+        try:
+            return retry_refused(lambda: self._remote(args, kwargs), config.max_throttle_wait)
+        except BaseException as error:
+            raise error.with_traceback(users_part(error.__traceback__)) from error.__cause__
+
+    @remote.aio
+    async def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """The same for ``await``."""
+        return await retry_refused_async(
+            lambda: self._remote_async(args, kwargs), config.max_throttle_wait
+        )
+
+    def _remote(self, args: Any, kwargs: Any) -> Any:
+        stub, call_id, ticket = self._put("live", args, kwargs)
+        try:
+            status, payload = ticket.wait()
+        except BaseException:
+            self._abandon(stub, call_id)
+            raise
+        finally:
+            stub.close(call_id)
+        return value_of(stub, self._name, status, payload, keep=False)
+
+    async def _remote_async(self, args: Any, kwargs: Any) -> Any:
+        stub, call_id, ticket = self._put("live", args, kwargs)
+        try:
+            status, payload = await ticket.wait_async()
+        except BaseException:
+            self._abandon(stub, call_id)
+            raise
+        finally:
+            stub.close(call_id)
+        return value_of(stub, self._name, status, payload, keep=False)
+
+    @staticmethod
+    def _abandon(stub: Stub, call_id: str) -> None:
+        if not stub.is_closed:
+            stub.send(m.CANCEL, call_id=call_id)
+
+    @twin
+    def spawn(self, *args: Any, **kwargs: Any) -> FunctionCall:
+        """Hand in an input and return at once, as soon as it is accepted.
+
+        Returns
+        -------
+        FunctionCall
+            Its ``get()`` waits for the value, from any process, for as long as results are kept.
+
+        Examples
+        --------
+        >>> call = square.spawn(3)  # doctest: +SKIP
+        >>> call.get()  # doctest: +SKIP
+        9
+        """
+        return retry_refused(  # type: ignore[no-any-return]
+            lambda: self._spawn(args, kwargs), config.max_throttle_wait
+        )
+
+    @spawn.aio
+    async def spawn(self, *args: Any, **kwargs: Any) -> FunctionCall:
+        """The same for ``await``."""
+        return await retry_refused_async(  # type: ignore[no-any-return]
+            lambda: self._spawn_async(args, kwargs), config.max_throttle_wait
+        )
+
+    def _spawn(self, args: Any, kwargs: Any) -> FunctionCall:
+        stub, call_id, ticket = self._put("durable", args, kwargs)
+        try:
+            ticket.wait()
+        finally:
+            stub.close(call_id)
+        return FunctionCall(call_id, self._name, sink=ticket.sink)
+
+    async def _spawn_async(self, args: Any, kwargs: Any) -> FunctionCall:
+        stub, call_id, ticket = self._put("durable", args, kwargs)
+        try:
+            await ticket.wait_async()
+        finally:
+            stub.close(call_id)
+        return FunctionCall(call_id, self._name, sink=ticket.sink)
+
+    # -- maps ------------------------------------------------------------------------------
+
+    map = mapping.map_twin
+    starmap = mapping.starmap_twin
+    for_each = mapping.for_each_twin
+    spawn_map = mapping.spawn_map_twin
+
+    # -- autoscaler ------------------------------------------------------------------------
+
+    @twin
+    def update_autoscaler(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+    ) -> FunctionAutoscalerSettings:
+        """Change how the pool scales, at once and until the next deploy; None keeps a value.
+
+        Changes add up. They are the same for everyone who uses the function.
+
+        Parameters
+        ----------
+        min_containers, max_containers, buffer_containers : int, optional
+            ``max_containers=0`` means as many as the cluster hosts.
+        scaledown_window : float, optional
+            Seconds for which a container may be idle.
+
+        Returns
+        -------
+        FunctionAutoscalerSettings
+            What is in force now.
+
+        Raises
+        ------
+        InvalidError
+            If a value is out of range, or the minimum would be above the maximum.
+
+        Examples
+        --------
+        >>> square.update_autoscaler(min_containers=2)  # doctest: +SKIP
+        """
+        return self._updated(min_containers, max_containers, buffer_containers, scaledown_window)
+
+    @update_autoscaler.aio
+    async def update_autoscaler(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+    ) -> FunctionAutoscalerSettings:
+        """The same for ``await``."""
+        import asyncio
+
+        return await asyncio.to_thread(
+            self._updated, min_containers, max_containers, buffer_containers, scaledown_window
+        )
+
+    def _updated(
+        self,
+        min_containers: int | None,
+        max_containers: int | None,
+        buffer_containers: int | None,
+        scaledown_window: float | None,
+    ) -> FunctionAutoscalerSettings:
+        values = {
+            "min_containers": min_containers,
+            "max_containers": max_containers,
+            "buffer_containers": buffer_containers,
+            "scaledown_window": scaledown_window,
+        }
+        checked_override(values)
+        stub = current.stub()
+        answer = ask(stub, "update", pool_id=self._pool_id(stub), values=values)
+        return FunctionAutoscalerSettings(**answer)
+
+    # -- views -----------------------------------------------------------------------------
+
+    @twin
+    def get_current_stats(self) -> FunctionStats:
+        """Modal's four numbers: backlog, containers, running inputs and free slots.
+
+        Examples
+        --------
+        >>> square.get_current_stats()  # doctest: +SKIP
+        FunctionStats(backlog=0, num_total_runners=0, num_running_inputs=0, input_headroom=0)
+        """
+        return _stats_of(self.snapshot())
+
+    @get_current_stats.aio
+    async def get_current_stats(self) -> FunctionStats:
+        """The same for ``await``."""
+        stub = current.stub()
+        facts = await ask_async(stub, "pool", pool_id=self._pool_id(stub))
+        return _stats_of(PoolSnapshot.from_dict(facts))
+
+    def snapshot(self) -> PoolSnapshot:
+        """All that is known of the pool at this instant."""
+        stub = current.stub()
+        return PoolSnapshot.from_dict(ask(stub, "pool", pool_id=self._pool_id(stub)))
+
+    def explain(self, last: int = 10) -> display.Explanation:
+        """The last decisions of the autoscaler with their reasons, newest last.
+
+        Examples
+        --------
+        >>> square.explain()  # doctest: +SKIP
+        """
+        stub = current.stub()
+        decisions = ask(stub, "explain", pool_id=self._pool_id(stub))
+        return display.Explanation(self._name, decisions[-last:])
+
+
+def _stats_of(pool: PoolSnapshot) -> FunctionStats:
+    return FunctionStats(
+        backlog=pool.pending,
+        num_total_runners=len(pool.containers) - pool.count("draining"),
+        num_running_inputs=pool.running,
+        input_headroom=pool.headroom,
+    )
+
+
+def _rebuild(name: str, app_name: str, app_id: str | None) -> Function:
+    return Function(name=name, app_name=app_name, app_id=app_id)
+
+
+__all__ = ["Function", "FunctionAutoscalerSettings", "FunctionStats", "static_twin"]

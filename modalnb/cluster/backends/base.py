@@ -1,0 +1,53 @@
+"""What the operator needs of a place where containers live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """Cores to share among pools and containers that fit at all; None is unknown, so unlimited."""
+
+    cores: float | None
+    room: int | None
+
+
+class Backend(Protocol):
+    """Starts and ends containers.
+
+    ``tells_fates`` says whether :attr:`on_ended` is called with how each container ended.
+    """
+
+    tells_fates: bool
+    on_ended: Callable[[str, str], None]
+    on_printed: Callable[[str, str], None]
+
+    def capacity(self) -> Capacity:
+        """What the place can host."""
+
+    def names(self, pool_id: str, count: int, unassigned: list[str]) -> list[str]:
+        """The ids of the next `count` containers of a pool, or fewer if there is no more room."""
+
+    def start(self, pool_id: str, names: list[str]) -> None:
+        """Begin to start these containers; returns at once."""
+
+    def stop(self, names: list[str]) -> None:
+        """End these containers, which run nothing; returns at once."""
+
+    def kill(self, name: str) -> None:
+        """End this container whatever it does."""
+
+    def lost(self, name: str) -> None:
+        """This container is gone without having been stopped: do not start it again."""
+
+    async def close(self) -> None:
+        """End all containers that this backend started."""
+
+
+def container_name(function: str, token: str, number: int) -> str:
+    """An id that is never used twice and tells a person which function it belongs to."""
+    safe = "".join(c if c.isalnum() else "-" for c in function).strip("-") or "f"
+    return f"ta-{safe}-{token}-{number}"

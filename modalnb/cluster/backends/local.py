@@ -1,0 +1,241 @@
+"""Containers of this machine, forked from the engine's zygote."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from dask.system import CPU_COUNT
+from distributed import Security
+from distributed.core import Status
+from distributed.deploy.spec import ProcessInterface
+from distributed.system import MEMORY_LIMIT
+
+from modalnb.cluster.backends.base import Capacity
+from modalnb.cluster.backends.spec import SpecBackend
+from modalnb.exception import ConnectionError
+
+#: A container that was asked to leave is ended after this many seconds.
+LEAVE_SECONDS = 3.0
+MAX_TAIL = 4_000
+SPARE = "spare"
+
+
+class ZygoteLine:
+    """The engine's end of the line to its zygote, on the engine's event loop."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._line.setblocking(False)
+        self._containers: dict[str, ForkedContainer] = {}
+        self._by_pid: dict[int, ForkedContainer] = {}
+
+    def listen(self) -> None:
+        """Hear what the zygote has to say from now on."""
+        asyncio.get_running_loop().add_reader(self._line, self._hear)
+
+    def fork(self, container: ForkedContainer, order: dict[str, Any], output: int) -> None:
+        """Ask for a new process."""
+        self._containers[container.name] = container
+        data = json.dumps({"fork": container.name, **order}).encode()
+        socket.send_fds(self._line, [data], [output])
+
+    def signal(self, pid: int, number: int) -> None:
+        """Ask to signal a child; the zygote knows which are still alive."""
+        with suppress(OSError):
+            self._line.send(json.dumps({"kill": pid, "signal": number}).encode())
+
+    def _hear(self) -> None:
+        while True:
+            try:
+                data = self._line.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._lost()
+                return
+            message = json.loads(data)
+            if "forked" in message:
+                container = self._containers[message["forked"]]
+                self._by_pid[message["pid"]] = container
+                container.on_forked(message["pid"])
+            else:
+                container = self._by_pid.pop(message["ended"])
+                del self._containers[container.name]
+                container.on_ended(message["status"])
+
+    def _lost(self) -> None:
+        """The zygote died and took all containers with it."""
+        asyncio.get_running_loop().remove_reader(self._line)
+        for container in list(self._by_pid.values()):
+            container.on_ended(-signal.SIGKILL)
+        self._by_pid.clear()
+        self._containers.clear()
+
+
+class ForkedContainer(ProcessInterface):  # type: ignore[misc]
+    """One container process; starting returns at once, so that no other container waits for it."""
+
+    def __init__(self, scheduler: str, *, name: str, backend: LocalBackend) -> None:
+        super().__init__(scheduler=scheduler, name=name)
+        self.scheduler_address = scheduler
+        self.name = name
+        self.backend = backend
+        self.pid: int | None = None
+        self._is_leaving = False
+        self._tail = ""
+        self._output = -1
+
+    async def start(self) -> None:
+        """Ask the zygote for the process."""
+        self._output, child_end = os.pipe()
+        os.set_blocking(self._output, False)
+        asyncio.get_running_loop().add_reader(self._output, self._read)
+        order = {
+            "name": self.name,
+            "scheduler": self.scheduler_address,
+            "folder": self.backend.folder,
+            "security": self.backend.credentials,
+        }
+        try:
+            self.backend.zygote.fork(self, order, child_end)
+        except OSError as error:
+            self._close_output()
+            raise ConnectionError(f"A container could not be forked: {error}.") from error
+        finally:
+            os.close(child_end)
+        await super().start()
+
+    async def close(self) -> None:
+        """Ask the process to leave, and end it if it does not."""
+        self._is_leaving = True
+        if self.status != Status.closed and self.pid is not None:
+            self.backend.zygote.signal(self.pid, signal.SIGTERM)
+            loop = asyncio.get_running_loop()
+            loop.call_later(LEAVE_SECONDS, self.backend.zygote.signal, self.pid, signal.SIGKILL)
+        await super().close()
+
+    def on_forked(self, pid: int) -> None:
+        """The process exists."""
+        self.pid = pid
+        if self._is_leaving:
+            self.backend.zygote.signal(pid, signal.SIGTERM)
+
+    def on_ended(self, status: int) -> None:
+        """The process is gone."""
+        self._read()
+        self._close_output()
+        self.backend.ended(self.name, _story(status, self._tail))
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._output, 1 << 16) if self._output >= 0 else b""
+        except BlockingIOError:
+            return
+        if not data:
+            self._close_output()
+            return
+        text = data.decode(errors="replace")
+        self._tail = (self._tail + text)[-MAX_TAIL:]
+        self.backend.on_printed(self.name, text)
+
+    def _close_output(self) -> None:
+        if self._output >= 0:
+            asyncio.get_running_loop().remove_reader(self._output)
+            os.close(self._output)
+            self._output = -1
+
+
+class LocalBackend(SpecBackend):
+    """Forks containers here; knows how each ended and what it printed below Python."""
+
+    tells_fates = True
+
+    def __init__(
+        self,
+        cluster: Any,
+        zygote: ZygoteLine,
+        *,
+        folder: str,
+        credentials: dict[str, str],
+        memory_per_container: int,
+        keeps_spare: bool,
+    ) -> None:
+        room = max(1, int(0.9 * MEMORY_LIMIT / memory_per_container))
+        super().__init__(
+            cluster, self._forked_spec, Capacity(cores=float(CPU_COUNT), room=room)
+        )
+        self.zygote = zygote
+        self.folder = folder
+        self.credentials = credentials
+        self._keeps_spare = keeps_spare
+        self._spare: str | None = None
+        zygote.listen()
+
+    def _forked_spec(self, name: str) -> dict[str, Any]:
+        return {"cls": ForkedContainer, "options": {"name": name, "backend": self}}
+
+    def names(self, pool_id: str, count: int, unassigned: list[str]) -> list[str]:
+        """The spare container first, then new names."""
+        taken = [self._spare] if self._spare in unassigned and count else []
+        if taken:
+            self._spare = None
+        return [*taken, *super().names(pool_id, count - len(taken), unassigned)]  # type: ignore[list-item]
+
+    def start(self, pool_id: str, names: list[str]) -> None:
+        """Fork those that do not run yet, and the next spare."""
+        fresh = [name for name in names if name not in self._own]
+        if self._keeps_spare and self._spare is None:
+            self._spare = super().names(f"/{SPARE}", 1, [])[0]
+            fresh.append(self._spare)
+        if fresh:
+            super().start(pool_id, fresh)
+
+    def kill(self, name: str) -> None:
+        """End a process whatever it does."""
+        container = self.cluster.workers.get(name)
+        if container is not None and container.pid is not None:
+            self.zygote.signal(container.pid, signal.SIGKILL)
+
+    def ended(self, name: str, story: str) -> None:
+        """A process is gone: tell the plane, and the cluster that it shall not come back."""
+        if self._spare == name:
+            self._spare = None
+        self.on_ended(name, story)
+        self.lost(name)
+
+    @property
+    def containers(self) -> dict[str, Callable[..., Any]]:
+        """The process of each container."""
+        return dict(self.cluster.workers)
+
+
+def credentials_of(security: Security) -> dict[str, str]:
+    """The parts of in-memory credentials that a container needs, fit for JSON."""
+    return {
+        "tls_ca_file": security.tls_ca_file,
+        "tls_client_cert": security.tls_client_cert,
+        "tls_client_key": security.tls_client_key,
+        "tls_worker_cert": security.tls_worker_cert,
+        "tls_worker_key": security.tls_worker_key,
+    }
+
+
+def _story(status: int, tail: str) -> str:
+    """How a process ended, in words, with the end of what it printed below Python."""
+    if status < 0:
+        name = signal.Signals(-status).name if -status in list(signal.Signals) else str(-status)
+        text = f"killed by signal {name}"
+        if -status == signal.SIGKILL:
+            text += " (the system does that when memory runs out)"
+    else:
+        text = f"the process ended with exit status {status}"
+    return f"{text}; it had printed:\n{tail.rstrip()}" if tail.strip() else text

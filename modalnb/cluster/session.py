@@ -1,0 +1,397 @@
+"""A process's session: starts an engine or attaches to a cluster, and closes what it opened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from modalnb import messages as m
+from modalnb.cluster import rendezvous
+from modalnb.config import config
+from modalnb.exception import ConnectionError, Error, ExecutionError
+from modalnb.payload.shared_memory import Depot
+from modalnb.plane.stub import Stub
+
+if TYPE_CHECKING:
+    from distributed import Client, Security
+
+CONNECT_SECONDS = 10.0
+WATCH_SECONDS = 0.5
+
+
+class ClientLine:
+    """A Dask client on an event loop of its own, as the line of a stub."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="modalnb-loop", daemon=True)
+        self._thread.start()
+        self.client: Client | None = None
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def run(self, work: Coroutine[Any, Any, Any], timeout: float | None = None) -> Any:
+        """Run a coroutine on the loop and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+
+    async def connect(self, address: str, security: Security | None) -> None:
+        """Connect to a scheduler."""
+        from distributed import Client
+
+        from modalnb._dask_compat import quicken_client
+
+        self.client = await Client(
+            address,
+            security=security,
+            asynchronous=True,
+            set_as_default=False,
+            timeout=CONNECT_SECONDS,
+        )
+        quicken_client(self.client)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send on the stream of the client."""
+        assert self.client is not None
+        self.client._send_to_scheduler(message)
+
+    async def ask(self, verb: str, arguments: dict[str, Any]) -> Any:
+        """Ask the plane over a pooled connection."""
+        assert self.client is not None
+        try:
+            return await getattr(self.client.scheduler, m.RPC)(verb=verb, arguments=arguments)
+        except OSError as error:
+            raise ConnectionError(f"The engine does not answer: {error}.") from error
+
+    async def wait_lost(self) -> None:
+        """Return when the connection is gone."""
+        assert self.client is not None
+        comm = self.client.scheduler_comm.comm
+        while not comm.closed():
+            await asyncio.sleep(WATCH_SECONDS)
+
+    def close(self) -> None:
+        """Close the client, end what runs on the loop, and end the loop."""
+        with contextlib.suppress(Exception):
+            self.run(self._close_client(), CONNECT_SECONDS)
+        with contextlib.suppress(Exception):
+            self.run(self._cancel_rest(), CONNECT_SECONDS)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(CONNECT_SECONDS)
+        if not self._thread.is_alive():
+            self.loop.close()
+
+    async def _close_client(self) -> None:
+        if self.client is not None:
+            await self.client.close(fast=True)
+
+    async def _cancel_rest(self) -> None:
+        pending = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+
+class Session:
+    """The connection of this process to a plane, with what has to be closed with it."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.line = ClientLine()
+        self.stub: Stub
+        self.engine: subprocess.Popen[bytes] | None = None
+        self.address = ""
+        self._closers: list[Callable[[], None]] = []
+        self._pid = os.getpid()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls can go through; a forked child has to open its own."""
+        return not self.stub.is_closed and self._pid == os.getpid()
+
+    def connect(self, address: str, security: Any) -> None:
+        """Open the line, check that a plane of our version answers, and listen."""
+        self.address = address
+        try:
+            self.line.run(self.line.connect(address, security), config.start_timeout)
+            depot = self.line.run(self._greet(), CONNECT_SECONDS)
+        except Error:
+            raise
+        except Exception as error:
+            raise ConnectionError(
+                f"No scheduler with a plane answers at {address} ({type(error).__name__}: {error}). "
+                "Check the address, and that the credentials belong to it."
+            ) from error
+        self.stub = Stub(self.line, Depot(depot) if depot and os.access(depot, os.W_OK) else None)
+        asyncio.run_coroutine_threadsafe(self._listen(), self.line.loop)
+
+    async def _greet(self) -> str | None:
+        answer = await self.line.ask("greet", {"version": m.PROTOCOL})
+        m.raise_error(answer)
+        return answer["depot"]  # type: ignore[no-any-return]
+
+    async def _listen(self) -> None:
+        from modalnb._dask_compat import on_stream
+
+        assert self.line.client is not None
+        on_stream(self.line.client, m.REPLY, self.stub.on_reply)
+        await self.line.wait_lost()
+        self.stub.fail_all(
+            ConnectionError(
+                "The connection to the engine is lost; its calls are cancelled. "
+                "The next call starts or finds an engine again."
+            )
+        )
+
+    def on_close(self, closer: Callable[[], None]) -> None:
+        """Call this when the session closes, last in first out."""
+        self._closers.append(closer)
+
+    def close(self) -> None:
+        """Close everything that the session opened."""
+        if self._pid != os.getpid():
+            return
+        if hasattr(self, "stub"):
+            self.stub.is_closed = True
+        while self._closers:
+            self._closers.pop()()
+        self.line.close()
+        if self.engine is not None:
+            _end_engine(self.engine)
+
+
+def start_embedded(limits: dict[str, int] | None = None) -> Session:
+    """Start an engine that ends with this process, and connect to it."""
+    session = Session("embedded")
+    log = tempfile.TemporaryFile()  # noqa: SIM115
+    engine = _spawn_engine(log)
+    session.engine = engine
+    try:
+        options = {
+            "parent": os.getpid(),
+            "memory_per_container": config.memory_per_container,
+            "spare": config.spare,
+            "result_days": config.result_days,
+            "limits": limits or {},
+        }
+        assert engine.stdin is not None
+        engine.stdin.write(json.dumps(options).encode() + b"\n")
+        engine.stdin.flush()
+        # While the engine imports Dask, this process does so too.
+        from distributed import Security
+
+        facts = _await_ready(engine, log)
+        session.connect(facts["address"], Security(require_encryption=True, **facts["credentials"]))
+    except BaseException:
+        session.close()
+        raise
+    finally:
+        log.close()
+    return session
+
+
+def _spawn_engine(log: Any) -> subprocess.Popen[bytes]:
+    package_root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    path = os.pathsep.join([package_root, *(entry for entry in sys.path if entry)])
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "modalnb.engine"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ConnectionError(f"The engine could not be started: {error}.") from error
+
+
+def _await_ready(engine: subprocess.Popen[bytes], log: Any) -> dict[str, Any]:
+    """The line in which the engine says that it is ready."""
+    timer = threading.Timer(config.start_timeout, engine.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        assert engine.stdout is not None
+        line = engine.stdout.readline()
+    finally:
+        timer.cancel()
+    if line:
+        return json.loads(line)  # type: ignore[no-any-return]
+    status = engine.wait()
+    log.seek(0)
+    tail = log.read().decode(errors="replace").strip().splitlines()
+    why = tail[-1] if tail else f"it was silent for {config.start_timeout:g} s"
+    raise ConnectionError(
+        f"The engine did not start (exit status {status}): {why} "
+        "Run `python -m modalnb.engine < /dev/null` to see all that it says."
+    )
+
+
+def _end_engine(engine: subprocess.Popen[bytes]) -> None:
+    """Close the engine's standard input, which ends it; insist if it does not."""
+    for pipe in (engine.stdin, engine.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    try:
+        engine.wait(CONNECT_SECONDS)
+    except subprocess.TimeoutExpired:
+        engine.kill()
+        engine.wait()
+
+
+def attach() -> Session:
+    """Connect to an engine of this user that is running already."""
+    from distributed import Security
+
+    facts = rendezvous.find()
+    session = Session("attached")
+    try:
+        session.connect(facts["address"], Security(require_encryption=True, **facts["credentials"]))
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def attach_address(address: str, security: Any) -> Session:
+    """Connect to a scheduler whose workers somebody else starts; they are leased."""
+    from modalnb.cluster.backends.fixed import FixedBackend
+
+    session = Session("fixed")
+    try:
+        _install_plane(session, address, security)
+        session.connect(address, security)
+        _operate(session, _Bare(session), lambda op: FixedBackend(op.release), security, address)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def attach_cluster(cluster: Any, cores: float | None, room: int | None) -> Session:
+    """Connect to the scheduler of a SpecCluster and start containers as workers of it."""
+    from modalnb.cluster.backends.base import Capacity
+    from modalnb.cluster.backends.spec import UNKNOWN_ROOM, SpecBackend
+
+    if not hasattr(cluster, "worker_spec"):
+        raise ExecutionError(
+            f"{type(cluster).__name__} is not a SpecCluster, so single workers cannot be added. "
+            "Connect to its scheduler address instead: its workers are then leased."
+        )
+    session = Session("cluster")
+    address, security = cluster.scheduler_address, cluster.security
+    capacity = Capacity(cores=cores or _cores_of(cluster), room=room or UNKNOWN_ROOM)
+    try:
+        _install_plane(session, address, security)
+        session.connect(address, security)
+        _operate(
+            session,
+            cluster,
+            lambda _: SpecBackend(cluster, capacity=capacity),
+            security,
+            address,
+        )
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _cores_of(cluster: Any) -> float | None:
+    """Cores of a cluster on this machine; None where they cannot be known."""
+    from dask.system import CPU_COUNT
+    from distributed import LocalCluster
+
+    return float(CPU_COUNT) if isinstance(cluster, LocalCluster) else None
+
+
+def _install_plane(session: Session, address: str, security: Any) -> None:
+    from modalnb.plane.scheduler_plugin import PlanePlugin
+    from modalnb.runtime.worker_plugin import ContainerPlugin
+
+    async def install() -> None:
+        await session.line.connect(address, security)
+        plugin = PlanePlugin(containers=ContainerPlugin(), keep_days=config.result_days)
+        assert session.line.client is not None
+        await session.line.client.register_plugin(plugin)
+        await session.line.client.close()
+
+    try:
+        session.line.run(install(), config.start_timeout)
+    except Exception as error:
+        raise ConnectionError(
+            f"The plane could not be installed on the scheduler at {address} "
+            f"({type(error).__name__}: {error}). modalnb must be installed there, and the "
+            "credentials must be those of the cluster."
+        ) from error
+
+
+class _Bare:
+    """Stands where a cluster would be when there is only an address."""
+
+    def __init__(self, session: Session) -> None:
+        from distributed.core import Status
+        from tornado.ioloop import IOLoop
+
+        self.status = Status.running
+        self.scheduler_comm = None
+        self.loop: Any = session.line.run(_call(IOLoop.current))
+
+
+async def _call(function: Callable[[], Any]) -> Any:
+    return function()
+
+
+def _operate(
+    session: Session,
+    cluster: Any,
+    make_backend: Callable[[Any], Any],
+    security: Any,
+    address: str,
+) -> None:
+    """Run an operator on the cluster's loop, unless the cluster has one already."""
+    from distributed import Client
+
+    from modalnb.cluster.operator import Operator
+
+    async def begin() -> Any:
+        client = await Client(address, security=security, asynchronous=True, set_as_default=False)
+        operator = Operator(cluster, None, client)  # type: ignore[arg-type]
+        operator.backend = make_backend(operator)
+        if not await operator.begin():
+            await client.close()
+            return None
+        return operator
+
+    operator = _on_loop(cluster.loop, begin)
+    if operator is None:
+        return
+
+    async def end() -> None:
+        await operator.close()
+        await operator.client.close()
+
+    def close() -> None:
+        with contextlib.suppress(Exception):
+            _on_loop(cluster.loop, end)
+
+    session.on_close(close)
+
+
+def _on_loop(loop: Any, work: Callable[[], Awaitable[Any]]) -> Any:
+    """Run a coroutine function on a tornado loop of another thread and wait for it."""
+    return asyncio.run_coroutine_threadsafe(
+        work(),  # type: ignore[arg-type]
+        loop.asyncio_loop,
+    ).result(config.start_timeout)

@@ -1,0 +1,52 @@
+"""Shares what a cluster has among its pools: each with demand gets one container, then by demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+#: Cores that a container is taken to use until it has been measured.
+ASSUMED_CPU = 0.5
+#: The least that a container counts; Modal's own default request.
+LEAST_CPU = 0.125
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """A pool that wants `containers` working containers of `cpu` cores each."""
+
+    containers: int
+    cpu: float = ASSUMED_CPU
+
+
+def cpu_of(requested: float | None, measured: float | None) -> float:
+    """Cores that one container of a pool counts for: as asked, else as measured, else assumed."""
+    if requested is not None:
+        return requested
+    if measured is None:
+        return ASSUMED_CPU
+    return min(1.0, max(LEAST_CPU, measured))
+
+
+def shares(wants: Mapping[str, Want], cores: float) -> dict[str, int]:
+    """How many working containers each pool may have.
+
+    Each pool that wants any gets one, even beyond the cores: a container that waits inside a
+    nested call must not starve the one it waits for.  What is left goes round by what each pool
+    still wants, the largest first, so equal wants get equal shares and nobody more than it wants.
+    """
+    granted = {name: min(1, want.containers) for name, want in wants.items()}
+    left = cores - sum(wants[name].cpu * count for name, count in granted.items())
+    hungry = {name for name, want in wants.items() if want.containers > granted[name]}
+    while hungry:
+        name = max(
+            hungry, key=lambda name: (wants[name].containers / (granted[name] + 0.5), name)
+        )
+        if wants[name].cpu > left + 1e-9:
+            hungry.discard(name)
+            continue
+        granted[name] += 1
+        left -= wants[name].cpu
+        if granted[name] >= wants[name].containers:
+            hungry.discard(name)
+    return granted

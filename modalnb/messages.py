@@ -1,0 +1,93 @@
+"""The messages between callers, plane, containers and operator: names, version and plain forms.
+
+Every message is a dict with ``op``; inputs and outputs travel many in one message, as tuples.
+
+========================  ====================  ==================================================
+op                        from → to             fields
+========================  ====================  ==================================================
+``modalnb-define``        caller → plane        app, function, settings, code, blob
+``modalnb-put``           caller → plane        call_id, pool_id, code, start, payloads, flags
+``modalnb-close``         caller → plane        call_id
+``modalnb-cancel``        caller → plane        call_id
+``modalnb-watch``         caller → plane        call_id, start, stop
+``modalnb-reply``         plane → caller        kind, fields of the kind
+``modalnb-run``           plane → container     inputs
+``modalnb-code``          plane → container     code, blob
+``modalnb-recall``        plane → container     leases
+``modalnb-stop``          plane → container     leases
+``modalnb-hello``         container → plane     container_id, pid, host
+``modalnb-outputs``       container → plane     outputs
+``modalnb-returned``      container → plane     leases
+``modalnb-printed``       container → plane     lines
+``modalnb-usage``         container → plane     cpu, memory
+``modalnb-operate``       plane → operator      wake, retire, kill
+========================  ====================  ==================================================
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modalnb import exception
+
+#: Grows when two versions of modalnb could misunderstand each other.
+PROTOCOL = 1
+
+DEFINE = "modalnb-define"
+PUT = "modalnb-put"
+CLOSE = "modalnb-close"
+CANCEL = "modalnb-cancel"
+WATCH = "modalnb-watch"
+REPLY = "modalnb-reply"
+RUN = "modalnb-run"
+CODE = "modalnb-code"
+RECALL = "modalnb-recall"
+STOP = "modalnb-stop"
+HELLO = "modalnb-hello"
+OUTPUTS = "modalnb-outputs"
+RETURNED = "modalnb-returned"
+PRINTED = "modalnb-printed"
+USAGE = "modalnb-usage"
+OPERATE = "modalnb-operate"
+
+#: The one rpc of the plane: ``verb`` and its arguments in, an answer or an error out.
+RPC = "modalnb"
+
+#: Inputs or outputs in one message at most, so that no message holds up the others.
+MAX_BATCH = 512
+
+_ERRORS: dict[str, type[exception.Error]] = {
+    kind.__name__: kind
+    for kind in (
+        exception.InvalidError,
+        exception.NotFoundError,
+        exception.ExecutionError,
+        exception.VersionError,
+        exception.OutputExpiredError,
+    )
+}
+
+
+def error_facts(error: exception.Error) -> dict[str, Any]:
+    """An error in the form in which it travels."""
+    name = type(error).__name__
+    if name not in _ERRORS:
+        raise AssertionError(f"{name} is not meant to travel as a message")
+    return {"error": name, "text": str(error)}
+
+
+def raise_error(facts: dict[str, Any]) -> None:
+    """Raise the error that :func:`error_facts` described, if the answer is one."""
+    if isinstance(facts, dict) and "error" in facts:
+        raise _ERRORS[facts["error"]](facts["text"])
+
+
+def names_of_pool(pool_id: str) -> tuple[str, str]:
+    """The app id and the function name of a pool id."""
+    app_id, _, function = pool_id.partition("/")
+    return app_id, function
+
+
+def pool_id_of(app_id: str, function: str) -> str:
+    """The id of the pool of a function."""
+    return f"{app_id}/{function}"

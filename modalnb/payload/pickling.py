@@ -1,0 +1,83 @@
+"""Pickles arguments and results: the fast pickler where it suffices, cloudpickle where it must be."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import types
+from typing import Any
+
+import cloudpickle
+
+from modalnb.exception import DeserializationError, SerializationError
+from modalnb.payload.diagnose import find_culprit
+
+Frame = bytes | memoryview | pickle.PickleBuffer
+#: What travels: one pickle, or a pickle followed by its out-of-band buffers.
+Frames = list[Frame]
+
+#: Buffers below this many bytes in all stay inside the pickle.
+OUT_OF_BAND_BYTES = 32 * 1024
+
+_by_value: set[str] = {"__main__"}
+_patterns: tuple[bytes, ...] = (b"__main__",)
+
+
+def pickle_by_value(module: types.ModuleType) -> None:
+    """Send functions and classes of this module themselves: containers cannot import it."""
+    global _patterns
+    if module.__name__ in _by_value:
+        return
+    _by_value.add(module.__name__)
+    _patterns = tuple(name.encode() for name in _by_value)
+    cloudpickle.register_pickle_by_value(module)
+
+
+def dumps(value: Any, what: str = "value") -> Frames:
+    """Pickle `value` into frames.
+
+    Raises
+    ------
+    SerializationError
+        If some part of it cannot be pickled; the text names the part and the path to it.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        if any(pattern in data for pattern in _patterns):
+            buffers.clear()
+            data = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    except Exception:
+        buffers.clear()
+        data = _dumps_by_value(value, what, buffers)
+    if not buffers:
+        return [data]
+    if sum(buffer.raw().nbytes for buffer in buffers) < OUT_OF_BAND_BYTES:
+        return [data, *(bytes(buffer.raw()) for buffer in buffers)]
+    return [data, *buffers]
+
+
+def _dumps_by_value(value: Any, what: str, buffers: list[pickle.PickleBuffer]) -> bytes:
+    try:
+        return cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise SerializationError(find_culprit(value, what, error)) from error
+
+
+def loads(frames: Any, what: str = "value") -> Any:
+    """Rebuild what :func:`dumps` took apart.
+
+    Raises
+    ------
+    DeserializationError
+        If it cannot be rebuilt in this process; the text says what is missing.
+    """
+    try:
+        if isinstance(frames, bytes):
+            return pickle.loads(frames)
+        return pickle.loads(frames[0], buffers=frames[1:])
+    except Exception as error:
+        raise DeserializationError(
+            f"The {what} arrived but cannot be rebuilt in {sys.executable}: "
+            f"{type(error).__name__}: {error}. Is the same package installed on both sides?"
+        ) from error

@@ -1,0 +1,288 @@
+"""Answers the questions of callers and of the operator; one verb, one method."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from modalnb import messages as m
+from modalnb.core import events as ev
+from modalnb.core import observe
+from modalnb.core.capacity import cpu_of
+from modalnb.core.records import Pool, mean
+from modalnb.exception import Error, ExecutionError, NotFoundError, VersionError
+from modalnb.plane.registry import AppRecord, FunctionRecord
+from modalnb.snapshot import AppSnapshot, PoolSnapshot
+
+if TYPE_CHECKING:
+    from modalnb.plane.scheduler_plugin import PlanePlugin
+
+logger = logging.getLogger(__name__)
+
+
+class Desk:
+    """The rpc side of a plane: read-only questions, and the few changes that need an answer."""
+
+    def __init__(self, plane: PlanePlugin) -> None:
+        self.plane = plane
+        #: The client that starts and ends containers, and what it said of its cluster.
+        self.operator: str | None = None
+        self.operator_tells_fates = False
+        self.cores: float | None = None
+        self.room: int | None = None
+        self._seq = itertools.count(1)
+        self._cpu: dict[str, float] = {}
+        self._verbs: dict[str, Callable[..., Any]] = {
+            name.removeprefix("_answer_"): getattr(self, name)
+            for name in dir(self)
+            if name.startswith("_answer_")
+        }
+
+    def answer(self, verb: str, arguments: Mapping[str, Any], comm: Any = None) -> Any:
+        """Answer one question; modalnb's own errors travel as facts."""
+        try:
+            return self._verbs[verb](**arguments)
+        except Error as error:
+            return m.error_facts(error)
+        except Exception as error:
+            logger.exception("modalnb: %s failed", verb)
+            return m.error_facts(ExecutionError(f"The plane could not answer `{verb}`: {error!r}"))
+
+    # -- greeting --------------------------------------------------------------------------
+
+    def _answer_greet(self, version: int) -> dict[str, Any]:
+        if version != m.PROTOCOL:
+            raise VersionError(
+                f"This modalnb speaks protocol {version}, the engine speaks {m.PROTOCOL}. "
+                "Use the same version of modalnb on both sides."
+            )
+        return {"depot": self.plane.depot_folder, "has_operator": self.operator is not None}
+
+    # -- functions -------------------------------------------------------------------------
+
+    def _record(self, pool_id: str) -> FunctionRecord:
+        record = self.plane.registry.record(pool_id)
+        if record is None:
+            name = m.names_of_pool(pool_id)[1]
+            raise NotFoundError(f"Function '{name}' is not registered; has its app been stopped?")
+        return record
+
+    def _answer_lookup(self, app: str, function: str) -> dict[str, Any]:
+        record = self.plane.registry.lookup(app, function)
+        app_id = m.names_of_pool(record.pool_id)[0]
+        return {"app_id": app_id, "settings": record.effective.to_dict()}
+
+    def _answer_settings(self, pool_id: str) -> dict[str, Any]:
+        record = self._record(pool_id)
+        return {
+            "static": record.settings.autoscaler.to_dict(),
+            "override": dict(record.override),
+            "effective": record.effective.autoscaler.to_dict(),
+        }
+
+    def _answer_update(self, pool_id: str, values: dict[str, Any]) -> dict[str, Any]:
+        record = self._record(pool_id)
+        effective = self.plane.registry.override(record.pool_id, values)
+        self.plane.apply(ev.PoolDefined(pool_id=record.pool_id, settings=record.effective))
+        return effective.to_dict()
+
+    def _answer_deploy(self, app_id: str, name: str, functions: list[str]) -> dict[str, Any]:
+        app, dropped = self.plane.registry.deploy(app_id, name, functions)
+        for pool_id in dropped:
+            self.plane.apply(ev.PoolRemoved(pool_id=pool_id))
+        for record in app.functions.values():
+            self.plane.apply(ev.PoolDefined(pool_id=record.pool_id, settings=record.effective))
+        return {"app_id": app.app_id}
+
+    def _answer_stop(self, app_id: str) -> None:
+        app = self.plane.registry.app(app_id)
+        if app is not None:
+            self._stop_app(app)
+
+    def _stop_app(self, app: AppRecord) -> None:
+        self.plane.registry.remove(app.app_id)
+        for record in app.functions.values():
+            self.plane.apply(ev.PoolRemoved(pool_id=record.pool_id, cancel=True))
+
+    def client_left(self, client: str) -> None:
+        """End the ephemeral apps of a client; the operator's place becomes free."""
+        if client == self.operator:
+            self.operator = None
+        for app in list(self.plane.registry.apps.values()):
+            if app.owner == f"c:{client}" and not app.is_deployed:
+                self._stop_app(app)
+
+    # -- calls -----------------------------------------------------------------------------
+
+    def _answer_call(self, call_id: str) -> dict[str, Any]:
+        kept = self.plane.keeper.calls.get(call_id)
+        live = self.plane.ledger.calls.get(call_id)
+        if kept is None and live is None:
+            raise NotFoundError(
+                f"There is no call {call_id}; its results may have been kept for their time."
+            )
+        pool_id = kept.pool_id if kept else live.pool.id if live else ""
+        facts: dict[str, Any] = {"function": m.names_of_pool(pool_id)[1], "pool_id": pool_id}
+        if kept is not None:
+            failed = sum(status != "ok" for status, _ in kept.outputs.values())
+            facts |= {"inputs": kept.admitted, "done": len(kept.outputs), "failed": failed}
+            facts["closed"] = kept.is_complete
+        elif live is not None:
+            facts |= {"inputs": live.admitted, "done": live.done, "failed": 0}
+            facts["closed"] = live.closed
+        facts["running"] = live.leased if live else 0
+        return facts
+
+    def _answer_output(self, call_id: str, index: int) -> tuple[str, Any] | None:
+        kept = self.plane.keeper.calls.get(call_id)
+        if kept is None:
+            raise NotFoundError(
+                f"There is no call {call_id}; its results may have been kept for their time."
+            )
+        return kept.outputs.get(index)
+
+    def _answer_cancel(self, call_id: str) -> None:
+        self.plane.apply(ev.CallCancelled(call_id=call_id))
+
+    # -- views -----------------------------------------------------------------------------
+
+    def _answer_snapshot(self, app_id: str | None = None) -> list[dict[str, Any]]:
+        now = time.monotonic()
+        pools = {pool.pool_id: pool for pool in self._snapshots(now)}
+        apps = self.plane.registry.apps.values()
+        chosen = list(apps) if app_id is None else [a for a in [self.plane.registry.app(app_id)] if a]
+        return [
+            AppSnapshot(
+                app_id=app.app_id,
+                name=app.name,
+                seq=next(self._seq),
+                taken_at=now,
+                pools=tuple(
+                    pools[r.pool_id] for r in app.functions.values() if r.pool_id in pools
+                ),
+            ).to_dict()
+            for app in chosen
+        ]
+
+    def _answer_pool(self, pool_id: str) -> dict[str, Any]:
+        pool_id = self._record(pool_id).pool_id
+        return next(p for p in self._snapshots(time.monotonic()) if p.pool_id == pool_id).to_dict()
+
+    def _answer_explain(self, pool_id: str) -> list[dict[str, Any]]:
+        return list(self._record(pool_id).decisions)
+
+    # -- the operator ----------------------------------------------------------------------
+
+    def _answer_operate(
+        self, client: str, cores: float | None, room: int | None, tells_fates: bool
+    ) -> bool:
+        if self.operator not in (None, client):
+            return False
+        self.operator, self.cores, self.room = client, cores, room
+        self.operator_tells_fates = tells_fates
+        self.plane.wake(list(self.plane.ledger.pools))
+        return True
+
+    def _answer_pools(self, pool_ids: list[str] | None = None) -> dict[str, Any]:
+        pools = self._snapshots(time.monotonic())
+        if pool_ids is not None:
+            pools = [pool for pool in pools if pool.pool_id in pool_ids]
+        return {"pools": [pool.to_dict() for pool in pools], "unassigned": self._unassigned()}
+
+    def _unassigned(self) -> list[str]:
+        return [name for name in self.plane.addresses if name not in self.plane.ledger.containers]
+
+    def _answer_expect(self, pool_id: str, container_ids: list[str]) -> list[str]:
+        """The operator starts these containers; those that are here already get to work."""
+        for name in container_ids:
+            self.plane.apply(ev.ContainerExpected(container_id=name, pool_id=pool_id))
+            if name in self.plane.addresses:
+                self.plane.apply(ev.ContainerReady(container_id=name, pool_id=pool_id))
+        return container_ids
+
+    def _answer_drain(self, container_ids: list[str]) -> None:
+        self.plane.apply(ev.DrainAsked(container_ids=tuple(container_ids)))
+
+    def _answer_fate(self, container_id: str, story: str) -> None:
+        self.plane.tell_fate(container_id, story)
+
+    def _answer_release(self, container_id: str) -> None:
+        """A leased worker that is not ours to end goes back to those without a pool."""
+        self.plane.apply(ev.ContainerLost(container_id=container_id, story="released"))
+
+    def _answer_printed(self, container_id: str, lines: list[tuple[Any, ...]]) -> None:
+        self.plane.print_lines(container_id, lines)
+
+    def _answer_decided(self, pool_id: str, decision: dict[str, Any]) -> None:
+        record = self.plane.registry.record(pool_id)
+        if record is not None:
+            record.reason = decision["reason"]
+            record.decisions.append(decision)
+
+    def tell_operator(self, order: dict[str, Any]) -> None:
+        """Send an order to whoever starts and ends containers."""
+        if self.operator in self.plane.scheduler.client_comms:
+            self.plane.scheduler.client_send(self.operator, {"op": m.OPERATE, "order": order})
+
+    # -- snapshots -------------------------------------------------------------------------
+
+    def _snapshots(self, now: float) -> list[PoolSnapshot]:
+        pools = list(self.plane.ledger.pools.values())
+        cpu = {pool.id: cpu_of(pool.settings.cpu, self._measured_cpu(pool)) for pool in pools}
+        room = self.room
+        if self.operator is not None and room is None and self.cores is None:
+            # Workers that are only leased: as many containers as there are workers.
+            room = len(self.plane.addresses)
+            cpu = dict.fromkeys(cpu, 1.0)
+        cores = self.cores if self.cores is not None or room is None else float(room)
+        grants = observe.grants(pools, cpu, cores, room)
+        return [self._snapshot(pool, grants[pool.id], now) for pool in pools]
+
+    def _measured_cpu(self, pool: Pool) -> float | None:
+        for container in pool.containers.values():
+            usage = self.plane.usage.get(container.id)
+            if usage is not None and usage.pop("is_new", False):
+                self._cpu[pool.id] = mean(self._cpu.get(pool.id), usage["cpu"])
+        return self._cpu.get(pool.id)
+
+    def _snapshot(self, pool: Pool, grant: observe.Grant, now: float) -> PoolSnapshot:
+        record = self.plane.registry.record(pool.id)
+        app = self.plane.registry.app(m.names_of_pool(pool.id)[0])
+        return PoolSnapshot(
+            pool_id=pool.id,
+            app=app.name if app else "",
+            function=m.names_of_pool(pool.id)[1],
+            taken_at=now,
+            settings=pool.settings.autoscaler,
+            static=record.settings.autoscaler if record else pool.settings.autoscaler,
+            target_inputs=pool.settings.target_inputs,
+            max_inputs=pool.settings.max_inputs,
+            pending=observe.pending(pool),
+            running=observe.running(pool),
+            done=pool.done,
+            failed=pool.failed,
+            containers=tuple(self._container(c) for c in pool.containers.values()),
+            share=grant.share,
+            room=grant.room,
+            contended=grant.contended,
+            mean_duration=pool.mean_duration,
+            mean_boot=pool.mean_boot,
+            boot_failures=pool.boot_failures,
+            boot_failed_at=pool.boot_failed_at,
+            reason=record.reason if record else "",
+        )
+
+    def _container(self, container: Any) -> Any:
+        facts = self.plane.hellos.get(container.id, {})
+        usage = self.plane.usage.get(container.id, {})
+        return replace(
+            observe.container_stats(container),
+            pid=facts.get("pid"),
+            host=facts.get("host", ""),
+            cpu=usage.get("cpu"),
+            memory=usage.get("memory"),
+        )

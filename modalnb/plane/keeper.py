@@ -1,0 +1,82 @@
+"""Keeps the outputs of spawned calls for whoever asks, and knows who waits for which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+#: (call id, index, status, payload)
+Output = tuple[str, int, str, Any]
+
+
+@dataclass(slots=True)
+class KeptCall:
+    """A spawned call: its outputs so far, and the ranges of inputs that callers wait for."""
+
+    call_id: str
+    pool_id: str
+    owner: str
+    admitted: int = 0
+    is_complete: bool = False
+    ended_at: float | None = None
+    outputs: dict[int, tuple[str, Any]] = field(default_factory=dict)
+    watches: list[tuple[str, int, int]] = field(default_factory=list)
+
+
+class Keeper:
+    """The spawned calls of an engine; finished ones are thrown away after `keep_seconds`."""
+
+    def __init__(self, keep_seconds: float) -> None:
+        self.keep_seconds = keep_seconds
+        self.calls: dict[str, KeptCall] = {}
+
+    def open(self, call_id: str, pool_id: str, owner: str) -> KeptCall:
+        """The call of that id, opened if need be."""
+        call = self.calls.get(call_id)
+        if call is None:
+            call = self.calls[call_id] = KeptCall(call_id, pool_id, owner)
+        return call
+
+    def keep(self, output: Output) -> list[str]:
+        """Keep one output; returns the callers that wait for it."""
+        call_id, index, status, payload = output
+        call = self.calls[call_id]
+        call.outputs[index] = (status, payload)
+        return [caller for caller, start, stop in call.watches if start <= index < stop]
+
+    def watch(self, caller: str, call_id: str, start: int, stop: int) -> list[Output] | None:
+        """The outputs that are there; the others of the range follow. None: no such call."""
+        call = self.calls.get(call_id)
+        if call is None:
+            return None
+        if stop - start <= len(call.outputs):
+            there = [index for index in range(start, stop) if index in call.outputs]
+        else:
+            there = sorted(index for index in call.outputs if start <= index < stop)
+        if len(there) < stop - start and (caller, start, stop) not in call.watches:
+            call.watches.append((caller, start, stop))
+        return [(call_id, index, *call.outputs[index]) for index in there]
+
+    def end(self, call_id: str, now: float) -> None:
+        """The call is over; its outputs stay for their time."""
+        call = self.calls.get(call_id)
+        if call is not None:
+            call.ended_at = now
+            call.watches.clear()
+
+    def forget_caller(self, caller: str) -> None:
+        """A caller is gone and waits for nothing."""
+        for call in self.calls.values():
+            if call.watches:
+                call.watches = [watch for watch in call.watches if watch[0] != caller]
+
+    def expire(self, now: float) -> list[Any]:
+        """Throw away what was kept for its time; returns the payloads."""
+        old = [
+            call
+            for call in self.calls.values()
+            if call.ended_at is not None and now - call.ended_at > self.keep_seconds
+        ]
+        for call in old:
+            del self.calls[call.call_id]
+        return [payload for call in old for _, payload in call.outputs.values()]

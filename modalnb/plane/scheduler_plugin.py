@@ -1,0 +1,471 @@
+"""The shell on the Dask scheduler: feeds the ledger, carries out its instructions, answers questions.
+
+It keeps no policy of its own.  Every stream handler catches what it raises, because an exception
+that escapes would make Dask close the stream of a container or a caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+from distributed.protocol.pickle import dumps
+
+from modalnb import messages as m
+from modalnb._dask_compat import send_at_once
+from modalnb.core import events as ev
+from modalnb.core.ledger import Ledger
+from modalnb.payload import envelope
+from modalnb.payload.shared_memory import Depot
+from modalnb.plane.desk import Desk
+from modalnb.plane.keeper import Keeper
+from modalnb.plane.registry import Registry
+from modalnb.settings import FunctionSettings, Limits
+
+if TYPE_CHECKING:
+    from distributed.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.025
+WAKE_SECONDS = 0.02
+EXPIRE_SECONDS = 600.0
+#: How long the loss of a container waits for word of how its process ended.
+FATE_SECONDS = 0.25
+
+
+def _guarded(handler: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(handler)
+    def guard(*args: Any, **kwargs: Any) -> None:
+        try:
+            handler(*args, **kwargs)
+        except Exception:
+            logger.exception("modalnb: %s failed on %.300r", handler.__name__, kwargs)
+
+    return guard
+
+
+class PlanePlugin(SchedulerPlugin):
+    """One plane on one scheduler; registering it twice keeps the first."""
+
+    name = f"modalnb-plane-{m.PROTOCOL}"
+    idempotent = True
+
+    def __init__(
+        self,
+        *,
+        containers: WorkerPlugin,
+        depot: str | None = None,
+        limits: Limits | None = None,
+        keep_days: float = 7.0,
+    ) -> None:
+        #: What turns each Dask worker into a container.
+        self.container_plugin = containers
+        self.depot_folder = depot
+        self.limits = limits
+        self.keep_days = keep_days
+
+    async def start(self, scheduler: Scheduler) -> None:
+        """Take up work on this scheduler; Dask calls it before the plugin is listed."""
+        self.scheduler = scheduler
+        self.depot = Depot(self.depot_folder) if self.depot_folder else None
+        self.ledger = Ledger(self.limits)
+        self.registry = Registry()
+        self.keeper = Keeper(self.keep_days * 86_400)
+        self.desk = Desk(self)
+        #: Addresses of workers that run the container plugin, by container id, and back.
+        self.addresses: dict[str, str] = {}
+        self.containers: dict[str, str] = {}
+        self.hellos: dict[str, dict[str, Any]] = {}
+        self.usage: dict[str, dict[str, Any]] = {}
+        #: Code that each container has, so that it travels once.
+        self._sent_code: dict[str, set[str]] = {}
+        self._fates: dict[str, str] = {}
+        self._leaving: dict[str, asyncio.TimerHandle] = {}
+        self._woken: set[str] = set()
+        self._woken_at = 0.0
+        self._ticking = False
+        self.loop = asyncio.get_running_loop()
+        for op, handler in self._stream_handlers().items():
+            scheduler.stream_handlers[op] = _guarded(handler)
+        scheduler.handlers[m.RPC] = self.desk.answer
+        self.loop.call_later(EXPIRE_SECONDS, self._expire)
+        await scheduler.register_worker_plugin(
+            None, dumps(self.container_plugin), name=self.container_plugin.name, idempotent=True
+        )
+
+    def _stream_handlers(self) -> dict[str, Callable[..., None]]:
+        return {
+            m.DEFINE: self._on_define,
+            m.PUT: self._on_put,
+            m.CLOSE: self._on_close,
+            m.CANCEL: self._on_cancel,
+            m.WATCH: self._on_watch,
+            m.HELLO: self._on_hello,
+            m.OUTPUTS: self._on_outputs,
+            m.RETURNED: self._on_returned,
+            m.PRINTED: self._on_printed,
+            m.USAGE: self._on_usage,
+        }
+
+    # -- from callers ----------------------------------------------------------------------
+
+    def _on_define(
+        self,
+        *,
+        app: tuple[str, str],
+        function: str,
+        settings: dict[str, Any],
+        code: str,
+        blob: Any = None,
+        **sender: Any,
+    ) -> None:
+        record = self.registry.open_app(*app, owner=_caller(**sender))
+        if blob is not None:
+            self.registry.add_code(code, blob)
+        function_record = self.registry.define(
+            record, function, FunctionSettings.from_dict(settings), code
+        )
+        self.apply(
+            ev.PoolDefined(pool_id=function_record.pool_id, settings=function_record.effective)
+        )
+
+    def _on_put(
+        self,
+        *,
+        call_id: str,
+        pool_id: str,
+        start: int,
+        payloads: tuple[Any, ...],
+        code: str | None = None,
+        kind: ev.CallKind = "live",
+        closed: bool = True,
+        patient: bool = False,
+        parent: tuple[str, int] | None = None,
+        **sender: Any,
+    ) -> None:
+        caller = _caller(**sender)
+        if call_id not in self.ledger.calls and not start:
+            record = self.registry.record(pool_id)
+            if record is None:
+                self._no_function(caller, call_id, pool_id)
+                return
+            pool_id, code = record.pool_id, code or record.code
+            self.registry.use_code(code)
+        if kind == "durable":
+            kept = self.keeper.open(call_id, pool_id, caller)
+            kept.admitted = max(kept.admitted, start + len(payloads))
+            kept.is_complete = closed
+        self.apply(
+            ev.InputsPut(
+                caller=caller,
+                call_id=call_id,
+                pool_id=pool_id,
+                code=code or "",
+                start=start,
+                payloads=payloads,
+                kind=kind,
+                closed=closed,
+                patient=patient,
+                parent=parent,
+            )
+        )
+
+    def _no_function(self, caller: str, call_id: str, pool_id: str) -> None:
+        name = m.names_of_pool(pool_id)[1]
+        self.reply(
+            caller,
+            kind="failed",
+            call_id=call_id,
+            error="NotFoundError",
+            text=f"Function '{name}' is not registered; has its app been stopped?",
+        )
+
+    def _on_close(self, *, call_id: str, **sender: Any) -> None:
+        if kept := self.keeper.calls.get(call_id):
+            kept.is_complete = True
+        self.apply(ev.CallClosed(call_id=call_id))
+
+    def _on_cancel(self, *, call_id: str, **sender: Any) -> None:
+        self.apply(ev.CallCancelled(call_id=call_id))
+
+    def _on_watch(self, *, call_id: str, start: int, stop: int, **sender: Any) -> None:
+        caller = _caller(**sender)
+        outputs = self.keeper.watch(caller, call_id, start, stop)
+        if outputs is None:
+            self.reply(
+                caller,
+                kind="failed",
+                call_id=call_id,
+                error="NotFoundError",
+                text=f"There is no call {call_id}; its results may have been kept for their time.",
+            )
+            return
+        for batch in _batches(outputs):
+            self.reply(caller, kind="kept", outputs=batch)
+
+    # -- from containers -------------------------------------------------------------------
+
+    def _on_hello(self, *, worker: str, container_id: str, version: int, **facts: Any) -> None:
+        if version != m.PROTOCOL:
+            logger.error("modalnb: container %s speaks protocol %s", container_id, version)
+            return
+        self.addresses[container_id] = worker
+        self.containers[worker] = container_id
+        self.hellos[container_id] = facts
+        send_at_once(self.scheduler.stream_comms[worker])
+        expected = self.ledger.containers.get(container_id)
+        if expected is not None:
+            self.apply(ev.ContainerReady(container_id=container_id, pool_id=expected.pool.id))
+        else:
+            self.wake(())
+
+    def _on_outputs(self, *, worker: str, outputs: tuple[Any, ...], **_: Any) -> None:
+        container_id = self.containers.get(worker)
+        if container_id is not None:
+            self.apply(ev.OutputsReturned(container_id=container_id, outputs=outputs))
+
+    def _on_returned(self, *, worker: str, leases: tuple[int, ...], **_: Any) -> None:
+        container_id = self.containers.get(worker)
+        if container_id is not None:
+            self.apply(ev.LeasesReturned(container_id=container_id, leases=leases))
+
+    def _on_usage(self, *, worker: str, **usage: Any) -> None:
+        container_id = self.containers.get(worker)
+        if container_id is not None:
+            self.usage[container_id] = usage
+
+    def _on_printed(self, *, worker: str, lines: tuple[Any, ...], **_: Any) -> None:
+        container_id = self.containers.get(worker)
+        if container_id is not None:
+            self.print_lines(container_id, lines)
+
+    def print_lines(self, container_id: str, lines: Iterable[tuple[Any, ...]]) -> None:
+        """Pass (call id or None, stream, text) tuples on to the callers whom they concern."""
+        by_caller: dict[str, list[Any]] = {}
+        for call_id, stream, text in lines:
+            for caller, owner_id in self._listeners(container_id, call_id):
+                by_caller.setdefault(caller, []).append((owner_id, container_id, stream, text))
+        for caller, printed in by_caller.items():
+            self.reply(caller, kind="printed", lines=printed)
+
+    def _listeners(self, container_id: str, call_id: str | None) -> list[tuple[str, str]]:
+        if call_id is None:
+            container = self.ledger.containers.get(container_id)
+            held = container.leases.values() if container else ()
+            return list({(item.call.caller, item.call.id): None for item in held if item})
+        call = self.ledger.calls.get(call_id)
+        kept = self.keeper.calls.get(call_id)
+        caller = call.caller if call else kept.owner if kept else None
+        return [(caller, call_id)] if caller else []
+
+    # -- from Dask -------------------------------------------------------------------------
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:  # type: ignore[override]
+        """A container's stream has ended: wait a moment for word of how its process ended."""
+        container_id = self.containers.pop(worker, None)
+        self._gone(f"w:{worker}")
+        if container_id is None:
+            return
+        self.addresses.pop(container_id, None)
+        if container_id in self._fates or not self.desk.operator_tells_fates:
+            self._lose(container_id)
+        else:
+            self._leaving[container_id] = self.loop.call_later(
+                FATE_SECONDS, self._lose, container_id
+            )
+
+    def tell_fate(self, container_id: str, story: str) -> None:
+        """The process of a container has ended in this way."""
+        self._fates[container_id] = story
+        if container_id in self._leaving or container_id not in self.addresses:
+            self._lose(container_id)
+
+    def _lose(self, container_id: str) -> None:
+        timer = self._leaving.pop(container_id, None)
+        if timer is not None:
+            timer.cancel()
+        facts = self.hellos.pop(container_id, {})
+        where = f" (process {facts['pid']} on {facts['host']})" if facts else ""
+        story = self._fates.pop(container_id, "its connection ended")
+        self.usage.pop(container_id, None)
+        self._sent_code.pop(container_id, None)
+        self.desk.tell_operator({"lost": container_id})
+        self.apply(
+            ev.ContainerLost(
+                container_id=container_id, story=f"container {container_id}{where}: {story}"
+            )
+        )
+
+    def add_client(self, scheduler: Scheduler, client: str) -> None:
+        """A caller connects: answer it without Dask's delay."""
+        self.loop.call_soon(self._quicken_client, client)
+
+    def _quicken_client(self, client: str) -> None:
+        comm = self.scheduler.client_comms.get(client)
+        if comm is not None:
+            send_at_once(comm)
+
+    def remove_client(self, scheduler: Scheduler, client: str) -> None:
+        """A caller has left: what only it wanted is cancelled, its ephemeral apps end."""
+        try:
+            self._gone(f"c:{client}")
+            self.desk.client_left(client)
+        except Exception:
+            logger.exception("modalnb: clean-up after client %s failed", client)
+
+    def _gone(self, caller: str) -> None:
+        self.apply(ev.CallerGone(caller=caller))
+        self.keeper.forget_caller(caller)
+
+    # -- carrying out ----------------------------------------------------------------------
+
+    def apply(self, event: ev.Event) -> None:
+        """Give an event to the ledger and carry out what it says."""
+        for instruction in self.ledger.handle(event, time.monotonic()):
+            _ENACT[type(instruction)](self, instruction)
+        if self.ledger.wants_ticks and not self._ticking:
+            self._ticking = True
+            self.loop.call_later(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = False
+        self.apply(ev.Tick())
+
+    def _enact_run(self, order: ev.RunInputs) -> None:
+        address = self.addresses.get(order.container_id)
+        if address is None:
+            return
+        sent = self._sent_code.setdefault(order.container_id, set())
+        for code in {item[3] for item in order.inputs} - sent:
+            sent.add(code)
+            self._send(address, {"op": m.CODE, "code": code, "blob": self.registry.blob(code)})
+        self._send(address, {"op": m.RUN, "inputs": order.inputs})
+
+    def _enact_recall(self, order: ev.RecallLeases) -> None:
+        self._send_to(order.container_id, {"op": m.RECALL, "leases": order.leases})
+
+    def _enact_cancel(self, order: ev.CancelLeases) -> None:
+        self._send_to(order.container_id, {"op": m.STOP, "leases": order.leases})
+
+    def _enact_retire(self, order: ev.RetireContainer) -> None:
+        self.desk.tell_operator({"retire": (order.container_id, order.pool_id)})
+
+    def _enact_kill(self, order: ev.KillContainer) -> None:
+        self.desk.tell_operator({"kill": (order.container_id, order.pool_id)})
+
+    def _enact_deliver(self, order: ev.DeliverOutputs) -> None:
+        self.reply(order.caller, kind="outputs", outputs=order.outputs)
+
+    def _enact_keep(self, order: ev.KeepOutputs) -> None:
+        waiting: dict[str, list[Any]] = {}
+        for output in order.outputs:
+            for caller in self.keeper.keep(output):
+                waiting.setdefault(caller, []).append(output)
+        for caller, outputs in waiting.items():
+            self.reply(caller, kind="kept", outputs=outputs)
+
+    def _enact_accepted(self, order: ev.CallAccepted) -> None:
+        self.reply(order.caller, kind="accepted", call_id=order.call_id)
+
+    def _enact_refused(self, order: ev.InputsRefused) -> None:
+        if kept := self.keeper.calls.get(order.call_id):
+            kept.admitted = order.start
+            kept.is_complete = False
+            if not order.start:
+                del self.keeper.calls[order.call_id]
+        self.reply(
+            order.caller,
+            kind="refused",
+            call_id=order.call_id,
+            start=order.start,
+            limit=order.limit,
+            current=order.current,
+            maximum=order.maximum,
+        )
+
+    def _enact_ended(self, order: ev.CallEnded) -> None:
+        self.registry.release_code(order.code)
+        if order.kind == "durable":
+            self.keeper.end(order.call_id, time.time())
+
+    def _enact_spent(self, order: ev.PayloadsSpent) -> None:
+        for payload in order.payloads:
+            envelope.discard(payload, self.depot)
+
+    def _enact_pool_gone(self, order: ev.PoolGone) -> None:
+        self.desk.tell_operator({"forget": order.pool_id})
+
+    def _enact_changed(self, order: ev.PoolChanged) -> None:
+        self.wake((order.pool_id,))
+
+    def wake(self, pools: Iterable[str]) -> None:
+        """Ask the operator to look at these pools, many changes in one message."""
+        if not self._woken:
+            wait = max(0.0, self._woken_at + WAKE_SECONDS - time.monotonic())
+            self.loop.call_later(wait, self._send_wake)
+        self._woken.update(pools or ("",))
+
+    def _send_wake(self) -> None:
+        self._woken_at = time.monotonic()
+        pools, self._woken = sorted(self._woken), set()
+        self.desk.tell_operator({"wake": pools})
+
+    def _expire(self) -> None:
+        for payload in self.keeper.expire(time.time()):
+            envelope.discard(payload, self.depot)
+        self.loop.call_later(EXPIRE_SECONDS, self._expire)
+
+    # -- sending ---------------------------------------------------------------------------
+
+    def _send_to(self, container_id: str, message: dict[str, Any]) -> None:
+        address = self.addresses.get(container_id)
+        if address is not None:
+            self._send(address, message)
+
+    def _send(self, address: str, message: dict[str, Any]) -> None:
+        if address in self.scheduler.stream_comms:
+            self.scheduler.worker_send(address, message)
+
+    def reply(self, caller: str, **fields: Any) -> None:
+        """Send to a caller, be it a client or a container."""
+        kind, _, name = caller.partition(":")
+        message = {"op": m.REPLY, **fields}
+        if kind == "w":
+            self._send(name, message)
+        elif name in self.scheduler.client_comms:
+            self.scheduler.client_send(name, message)
+        elif fields.get("kind") == "outputs":
+            for output in fields["outputs"]:
+                envelope.discard(output[3], self.depot)
+
+
+def _caller(client: str | None = None, worker: str | None = None) -> str:
+    return f"c:{client}" if client is not None else f"w:{worker}"
+
+
+def _batches(outputs: list[Any]) -> Iterable[list[Any]]:
+    for start in range(0, len(outputs), m.MAX_BATCH):
+        yield outputs[start : start + m.MAX_BATCH]
+
+
+_ENACT: dict[type[ev.Instruction], Callable[[PlanePlugin, Any], None]] = {
+    ev.RunInputs: PlanePlugin._enact_run,
+    ev.RecallLeases: PlanePlugin._enact_recall,
+    ev.CancelLeases: PlanePlugin._enact_cancel,
+    ev.RetireContainer: PlanePlugin._enact_retire,
+    ev.KillContainer: PlanePlugin._enact_kill,
+    ev.DeliverOutputs: PlanePlugin._enact_deliver,
+    ev.KeepOutputs: PlanePlugin._enact_keep,
+    ev.CallAccepted: PlanePlugin._enact_accepted,
+    ev.InputsRefused: PlanePlugin._enact_refused,
+    ev.CallEnded: PlanePlugin._enact_ended,
+    ev.PayloadsSpent: PlanePlugin._enact_spent,
+    ev.PoolGone: PlanePlugin._enact_pool_gone,
+    ev.PoolChanged: PlanePlugin._enact_changed,
+}

@@ -1,0 +1,1 @@
+"""The runtime: what turns a Dask worker process into a container that runs user code."""

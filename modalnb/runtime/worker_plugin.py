@@ -1,0 +1,98 @@
+"""The shell on a Dask worker: greets the plane and passes its messages to the container."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from modalnb import messages as m
+from modalnb._dask_compat import quicken_worker
+from modalnb.payload.shared_memory import Depot
+from modalnb.runtime import context, printing
+from modalnb.runtime.container import Container
+
+if TYPE_CHECKING:
+    from distributed import Worker
+
+
+class ContainerPlugin(WorkerPlugin):
+    """Turns each Dask worker that it is sent to into a container."""
+
+    name = f"modalnb-container-{m.PROTOCOL}"
+
+    def __init__(self, depot: str | None = None) -> None:
+        self.depot_folder = depot
+
+    def setup(self, worker: Worker) -> None:
+        """Start up on a worker; its stream is open, and nothing arrives before this returns."""
+        quicken_worker(worker)
+        loop = asyncio.get_running_loop()
+        self.worker = worker
+        self.depot = Depot(self.depot_folder) if self.depot_folder else None
+        self.printer = printing.Printer(self._send_lines, loop)
+        self.container = Container(worker.batched_send, loop, self)
+        self.line = WorkerLine(worker, loop)
+        worker.stream_handlers.update(
+            {
+                m.CODE: self.container.on_code,
+                m.RUN: self.container.on_run,
+                m.RECALL: self.container.on_recall,
+                m.STOP: self.container.on_stop,
+                m.REPLY: self._on_reply,
+            }
+        )
+        if context.process_home is None:
+            context.process_home = self
+        printing.take_over(is_ours=hosts_containers)
+        if not hosts_containers:
+            threading.Thread(
+                target=self.container.run_forever, name="modalnb-user-code", daemon=True
+            ).start()
+        worker.batched_send(
+            {
+                "op": m.HELLO,
+                "container_id": str(worker.name),
+                "version": m.PROTOCOL,
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+            }
+        )
+
+    def teardown(self, worker: Worker) -> None:
+        """The worker closes."""
+        self.container.close()
+
+    def _send_lines(self, lines: list[printing.Line]) -> None:
+        self.worker.batched_send({"op": m.PRINTED, "lines": lines})
+
+    def _on_reply(self, **fields: Any) -> None:
+        if self.on_reply is not None:
+            self.on_reply(**fields)
+
+    #: Set by the caller's end when user code in this container makes calls of its own.
+    on_reply: Any = None
+
+
+class WorkerLine:
+    """A container's own connection to the plane, for the calls that user code makes."""
+
+    def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
+        self.worker = worker
+        self.loop = loop
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send on the stream of the worker."""
+        self.worker.batched_send(message)
+
+    async def ask(self, verb: str, arguments: dict[str, Any]) -> Any:
+        """Ask the plane over a pooled connection."""
+        return await getattr(self.worker.scheduler, m.RPC)(verb=verb, arguments=arguments)
+
+
+#: True in a process that runs the user code of its container on the main thread itself.
+hosts_containers = False

@@ -1,0 +1,116 @@
+"""All that any reader outside the core may know of pools and containers: immutable facts of one instant."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from modalnb.settings import AutoscalerSettings
+
+ContainerState = Literal["booting", "idle", "busy", "draining"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerStats:
+    """One container at one instant; times are seconds of the plane's clock."""
+
+    container_id: str
+    state: ContainerState
+    running: int = 0
+    prefetched: int = 0
+    started_at: float = 0.0
+    ready_at: float | None = None
+    idle_since: float | None = None
+    inputs_done: int = 0
+    cpu: float | None = None
+    memory: int | None = None
+    pid: int | None = None
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSnapshot:
+    """One pool at one instant: what the autoscaler decides on and what every view shows.
+
+    ``share`` is the number of *working* containers that the cluster grants the pool beside the
+    others, ``room`` the number of containers of it that the cluster can hold at all; ``None`` is
+    no limit.  ``mean_duration`` and ``mean_boot`` are seconds, ``None`` until measured.
+    """
+
+    pool_id: str
+    app: str
+    function: str
+    taken_at: float
+    settings: AutoscalerSettings = field(default_factory=AutoscalerSettings)
+    static: AutoscalerSettings = field(default_factory=AutoscalerSettings)
+    target_inputs: int = 1
+    max_inputs: int = 1
+    pending: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    containers: tuple[ContainerStats, ...] = ()
+    share: int | None = None
+    room: int | None = None
+    contended: bool = False
+    mean_duration: float | None = None
+    mean_boot: float | None = None
+    boot_failures: int = 0
+    boot_failed_at: float = 0.0
+    reason: str = ""
+
+    @property
+    def demand(self) -> int:
+        """Inputs that want a slot: pending and running ones."""
+        return self.pending + self.running
+
+    def count(self, *states: ContainerState) -> int:
+        """How many containers are in one of these states."""
+        return sum(c.state in states for c in self.containers)
+
+    @property
+    def headroom(self) -> int:
+        """Free slots of the containers that take inputs."""
+        ready = (c for c in self.containers if c.state in ("idle", "busy"))
+        return sum(max(0, self.max_inputs - c.running) for c in ready)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same facts as plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> PoolSnapshot:
+        """Rebuild a snapshot from :meth:`to_dict`."""
+        return cls(
+            **{
+                **facts,
+                "settings": AutoscalerSettings(**facts["settings"]),
+                "static": AutoscalerSettings(**facts["static"]),
+                "containers": tuple(ContainerStats(**c) for c in facts["containers"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppSnapshot:
+    """All pools of an app at one instant; ``seq`` grows with every snapshot of the engine."""
+
+    app_id: str
+    name: str
+    seq: int
+    taken_at: float
+    pools: tuple[PoolSnapshot, ...] = ()
+
+    def pool(self, function: str) -> PoolSnapshot | None:
+        """The pool of the function of that name, if it has one."""
+        return next((p for p in self.pools if p.function == function), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same facts as plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> AppSnapshot:
+        """Rebuild a snapshot from :meth:`to_dict`."""
+        pools = tuple(PoolSnapshot.from_dict(p) for p in facts["pools"])
+        return cls(**{**facts, "pools": pools})
