@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from modalnb import messages as m
 from modalnb.core import events as ev
-from modalnb.core import observe
+from modalnb.core import invariants, observe
 from modalnb.core.capacity import cpu_of
 from modalnb.core.records import Pool, mean
 from modalnb.exception import Error, ExecutionError, NotFoundError, VersionError
@@ -174,6 +174,10 @@ class Desk:
 
     def _answer_explain(self, pool_id: str) -> list[dict[str, Any]]:
         return list(self._record(pool_id).decisions)
+
+    def _answer_validate(self) -> None:
+        """Check the ledger against itself; for tests."""
+        invariants.validate(self.plane.ledger)
 
     # -- the operator ----------------------------------------------------------------------
 

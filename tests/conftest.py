@@ -1,0 +1,47 @@
+"""Fixtures that all tests share: one engine for the suite, one app for a test, nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+import modalnb
+from modalnb.api import current
+from modalnb.api.waiting import ask
+
+DEADLINE = 30.0
+
+
+def wait_until(condition: Callable[[], object], *, seconds: float = DEADLINE) -> None:
+    """Wait for a condition; fail with its last value when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    value = condition()
+    while not value:
+        assert time.monotonic() < deadline, f"still {value!r} after {seconds} s"
+        pause.wait(0.02)
+        value = condition()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[None]:
+    """One engine for all tests that need any; afterwards no process of it is left."""
+    current.stub()
+    yield
+    children = psutil.Process().children(recursive=True)
+    current.close()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive, f"processes left behind: {alive}"
+
+
+@pytest.fixture
+def app(engine: None) -> Iterator[modalnb.App]:
+    """An app of its own; after the test its state is checked and its containers leave."""
+    app = modalnb.App("test-app")
+    yield app
+    ask(current.stub(), "validate")
+    app.stop()
