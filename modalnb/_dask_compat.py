@@ -50,7 +50,7 @@ def use_lean_config() -> None:
 
 def slow_heartbeats() -> None:
     """The scheduler dictates the workers' heartbeat; the constructor argument is overwritten."""
-    distributed.scheduler.heartbeat_interval = lambda n: HEARTBEAT_SECONDS  # type: ignore[assignment]
+    distributed.scheduler.heartbeat_interval = lambda n: HEARTBEAT_SECONDS
 
 
 def send_at_once(stream: BatchedSend | None) -> None:
@@ -59,7 +59,7 @@ def send_at_once(stream: BatchedSend | None) -> None:
         stream.interval = 0.0
 
 
-class ClosedScheduler(Scheduler):  # type: ignore[misc]
+class ClosedScheduler(Scheduler):
     """A scheduler without the HTTP server that Dask starts even with the dashboard off."""
 
     def start_http_server(self, *args: Any, **kwargs: Any) -> None:
@@ -68,7 +68,7 @@ class ClosedScheduler(Scheduler):  # type: ignore[misc]
         self.http_server = _NoServer()
 
 
-class ClosedWorker(Worker):  # type: ignore[misc]
+class ClosedWorker(Worker):
     """A worker without an HTTP server."""
 
     def start_http_server(self, *args: Any, **kwargs: Any) -> None:

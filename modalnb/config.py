@@ -60,7 +60,9 @@ class Config:
         values = self.__dict__.get("_values", {})
         if name in values:
             return values[name]
-        raise AttributeError(f"`modalnb.config` has no setting {name!r}; there are {sorted(values)}.")
+        raise AttributeError(
+            f"`modalnb.config` has no setting {name!r}; there are {sorted(values)}."
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_values":

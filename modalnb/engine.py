@@ -1,4 +1,4 @@
-"""The engine process: a Dask scheduler with the plane, the autoscalers, and the zygote of containers.
+"""The engine process: a Dask scheduler with the plane, the autoscalers and the zygote.
 
 ``python -m modalnb.engine`` reads one JSON line of options from its standard input, writes one
 JSON line with its address and credentials to its standard output when it is ready, and ends when
@@ -74,7 +74,10 @@ class Engine:
         await plugin.start(self.cluster.scheduler)
         self.cluster.scheduler.add_plugin(plugin, name=plugin.name)
         self.client = await Client(
-            self.cluster.scheduler_address, security=security, asynchronous=True, set_as_default=False
+            self.cluster.scheduler_address,
+            security=security,
+            asynchronous=True,
+            set_as_default=False,
         )
         credentials = credentials_of(security)
         backend = LocalBackend(
@@ -153,7 +156,7 @@ def _on_input(ended: asyncio.Event) -> None:
 
 async def _watch_parent(ended: asyncio.Event, parent: int | None) -> None:
     """The pipe may be held open by a child of the parent, so look at the parent too."""
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110  (a process has no event for it)
         await asyncio.sleep(PARENT_CHECK_SECONDS)
     ended.set()
 

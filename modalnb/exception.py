@@ -4,7 +4,7 @@
     ├── InvalidError                a parameter, name or use that can never work
     ├── NotFoundError               no app, function or call of that name or id
     ├── ExecutionError              a call that cannot be carried out as things stand
-    ├── ConnectionError             an engine or scheduler cannot be reached (also builtins.ConnectionError)
+    ├── ConnectionError             an engine cannot be reached (also builtins.ConnectionError)
     ├── VersionError                the two ends speak different protocol versions
     ├── ResourceExhaustedError      a limit is reached; nothing was lost, try again later
     ├── SerializationError          an argument, result or exception cannot be pickled

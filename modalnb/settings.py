@@ -130,7 +130,9 @@ def checked_override(values: Mapping[str, Any]) -> dict[str, Any]:
         given["max_containers"] = None
     # Only each value is checked here; min against max waits for the settings in force.
     for name, value in given.items():
-        AutoscalerSettings(**{name: value}) if name != "min_containers" else check_int(name, value, 0)
+        AutoscalerSettings(**{name: value}) if name != "min_containers" else check_int(
+            name, value, 0
+        )
     return given
 
 

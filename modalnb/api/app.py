@@ -174,7 +174,9 @@ class App:
                 f"Function '{name}' is defined twice in the app; the later one counts.",
                 stacklevel=4,
             )
-        function = Function(name=name, app_name=self._name or "", app=self, raw=raw, settings=settings)
+        function = Function(
+            name=name, app_name=self._name or "", app=self, raw=raw, settings=settings
+        )
         with self._lock:
             self._functions[name] = function
         return function
@@ -278,21 +280,19 @@ class App:
         return self._deploy(name)
 
     @deploy.aio
-    async def deploy(self, *, name: str | None = None, **ignored: Any) -> App:
+    async def _deploy_aio(self, *, name: str | None = None, **ignored: Any) -> App:
         """The same for ``await``."""
         return await asyncio.to_thread(self._deploy, name)
 
     def _deploy(self, name: str | None) -> App:
         name = name or self._name
         if name is None:
-            raise InvalidError("An app needs a name to be deployed: `app.deploy(name=\"my-app\")`.")
+            raise InvalidError('An app needs a name to be deployed: `app.deploy(name="my-app")`.')
         _check_name(name)
         stub = current.stub()
         for function in list(self._functions.values()):
             self._ready(stub, function)
-        answer = ask(
-            stub, "deploy", app_id=self.app_id, name=name, functions=list(self._functions)
-        )
+        answer = ask(stub, "deploy", app_id=self.app_id, name=name, functions=list(self._functions))
         with self._lock:
             self._name = name
             self.app_id = answer["app_id"]

@@ -6,7 +6,6 @@ import asyncio
 import builtins
 import itertools
 import os
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -128,7 +127,7 @@ class FunctionCall:
             raise error.with_traceback(users_part(error.__traceback__)) from error.__cause__
 
     @get.aio
-    async def get(self, timeout: float | None = None, *, index: int = 0) -> Any:
+    async def _get_aio(self, timeout: float | None = None, *, index: int = 0) -> Any:
         """The same for ``await``."""
         stub, ticket = await asyncio.to_thread(self._watch, timeout, index)
         try:
@@ -168,7 +167,7 @@ class FunctionCall:
         return (self.get(index=index) for index in range(start, stop))
 
     @iter.aio
-    async def iter(self, *, start: int = 0, end: int | None = None) -> AsyncIterator[Any]:
+    async def _iter_aio(self, *, start: int = 0, end: int | None = None) -> AsyncIterator[Any]:
         """The same for ``async for``."""
         stop = self._stop(start, end, await self.num_inputs.aio())
         for index in range(start, stop):
@@ -187,7 +186,7 @@ class FunctionCall:
         return int(ask(current.stub(), "call", call_id=self._object_id)["inputs"])
 
     @num_inputs.aio
-    async def num_inputs(self) -> int:
+    async def _num_inputs_aio(self) -> int:
         """The same for ``await``."""
         return int((await ask_async(current.stub(), "call", call_id=self._object_id))["inputs"])
 
@@ -204,7 +203,7 @@ class FunctionCall:
         ask(current.stub(), "cancel", call_id=self._object_id)
 
     @cancel.aio
-    async def cancel(self, terminate_containers: bool = False) -> None:
+    async def _cancel_aio(self, terminate_containers: bool = False) -> None:
         """The same for ``await``."""
         await ask_async(current.stub(), "cancel", call_id=self._object_id)
 
@@ -230,7 +229,7 @@ class FunctionCall:
         return results
 
     @gather.aio
-    async def gather(*calls: FunctionCall, return_exceptions: bool = False) -> list[Any]:
+    async def _gather_aio(*calls: FunctionCall, return_exceptions: bool = False) -> list[Any]:
         """The same for ``await``."""
         return await asyncio.gather(
             *(call.get.aio() for call in calls), return_exceptions=return_exceptions
@@ -299,6 +298,3 @@ def _watchers(stub: Stub) -> _Watchers:
     if known is None:
         known = stub.watchers = _Watchers(stub)  # type: ignore[attr-defined]
     return known
-
-
-_ = time

@@ -1,4 +1,4 @@
-"""The session that calls of this process go through, and what the running code may know of itself."""
+"""The session that calls go through, and what running code may know of itself."""
 
 from __future__ import annotations
 

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from modalnb.api.call import FunctionCall
     from modalnb.api.function import Function
 
-_STYLE = (
-    "border-collapse:collapse;font-size:0.9em;font-variant-numeric:tabular-nums;color:inherit"
-)
+_STYLE = "border-collapse:collapse;font-size:0.9em;font-variant-numeric:tabular-nums;color:inherit"
 _CELL = "padding:2px 10px 2px 0;text-align:left;border:none"
 
 
@@ -34,7 +32,7 @@ def pool_words(pool: PoolSnapshot) -> str:
     states = ", ".join(
         f"{count} {state}"
         for state in ("booting", "idle", "busy", "draining")
-        if (count := pool.count(state))  # type: ignore[arg-type]
+        if (count := pool.count(state))
     )
     containers = states or "no containers"
     return f"{containers}; {pool.pending} pending, {pool.running} running, {pool.done} done"
@@ -107,7 +105,9 @@ def function_html(function: Function) -> str:
 def app_text(app: App) -> str:
     """An app in one line."""
     names = ", ".join(app.registered_functions) or "no functions"
-    return f"<App {app.name or app.app_id}: {'running' if app.is_running else 'not running'}; {names}>"
+    return (
+        f"<App {app.name or app.app_id}: {'running' if app.is_running else 'not running'}; {names}>"
+    )
 
 
 def app_html(app: App) -> str:

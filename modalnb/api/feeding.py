@@ -1,4 +1,4 @@
-"""Reads the iterators of a map on a thread or task of their own, never further than there is room."""
+"""Reads the iterators of a map on a thread of their own, never further than there is room."""
 
 from __future__ import annotations
 
@@ -104,9 +104,7 @@ class Feeder:
                     self._task = loop.create_task(self._feed_async(in_loop=True))
                     return
         work = contextvars.copy_context().run
-        threading.Thread(
-            target=work, args=(self.feed,), name="modalnb-feeder", daemon=True
-        ).start()
+        threading.Thread(target=work, args=(self.feed,), name="modalnb-feeder", daemon=True).start()
 
     def feed(self) -> None:
         """Feed until the iterator ends or nothing more is wanted."""

@@ -221,7 +221,9 @@ class Function:
 
     def _refuse_generator(self) -> None:
         raw = self._raw
-        if raw is not None and (inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw)):
+        if raw is not None and (
+            inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw)
+        ):
             raise InvalidError(f"`{self._name}` is a generator function, which cannot run yet.")
 
     @twin
@@ -251,7 +253,7 @@ class Function:
             raise error.with_traceback(users_part(error.__traceback__)) from error.__cause__
 
     @remote.aio
-    async def remote(self, *args: Any, **kwargs: Any) -> Any:
+    async def _remote_aio(self, *args: Any, **kwargs: Any) -> Any:
         """The same for ``await``."""
         return await retry_refused_async(
             lambda: self._remote_async(args, kwargs), config.max_throttle_wait
@@ -304,7 +306,7 @@ class Function:
         )
 
     @spawn.aio
-    async def spawn(self, *args: Any, **kwargs: Any) -> FunctionCall:
+    async def _spawn_aio(self, *args: Any, **kwargs: Any) -> FunctionCall:
         """The same for ``await``."""
         return await retry_refused_async(  # type: ignore[no-any-return]
             lambda: self._spawn_async(args, kwargs), config.max_throttle_wait
@@ -372,7 +374,7 @@ class Function:
         return self._updated(min_containers, max_containers, buffer_containers, scaledown_window)
 
     @update_autoscaler.aio
-    async def update_autoscaler(
+    async def _update_autoscaler_aio(
         self,
         *,
         min_containers: int | None = None,
@@ -419,7 +421,7 @@ class Function:
         return _stats_of(self.snapshot())
 
     @get_current_stats.aio
-    async def get_current_stats(self) -> FunctionStats:
+    async def _get_current_stats_aio(self) -> FunctionStats:
         """The same for ``await``."""
         stub = current.stub()
         facts = await ask_async(stub, "pool", pool_id=self._pool_id(stub))

@@ -12,7 +12,7 @@ from modalnb import messages as m
 from modalnb.api.feeding import Feeder
 from modalnb.api.printing import Sink
 from modalnb.api.progress import Progress
-from modalnb.api.waiting import FIRST_DELAY, MAX_DELAY, error_of, value_of
+from modalnb.api.waiting import FIRST_DELAY, MAX_DELAY, error_of, resolve, value_of
 from modalnb.payload import envelope
 from modalnb.payload.shared_memory import Depot
 from modalnb.plane.stub import Stub
@@ -123,7 +123,7 @@ class MapRun:
             return
         while self._unsent:
             start = self._unsent[0][0]
-            payloads = []
+            payloads: list[Any] = []
             while self._unsent and len(payloads) < m.MAX_BATCH:
                 index, payload = self._unsent.popleft()
                 self._on_way[index] = payload
@@ -186,7 +186,7 @@ class MapRun:
                 self._changed.notify_all()
             waiter, self._waiter = self._waiter, None
         if waiter is not None:
-            waiter.get_loop().call_soon_threadsafe(lambda: waiter.done() or waiter.set_result(None))
+            waiter.get_loop().call_soon_threadsafe(resolve, waiter)
 
     # -- for the consumer ------------------------------------------------------------------
 

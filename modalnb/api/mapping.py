@@ -9,7 +9,6 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from modalnb import messages as m
 from modalnb.api import current
 from modalnb.api.call import FunctionCall, new_call_id
 from modalnb.api.feeding import Feeder, zipped
@@ -332,5 +331,3 @@ map_twin = _MapMethod(map_, map_)
 starmap_twin = _MapMethod(starmap_, starmap_)
 for_each_twin = _MapMethod(for_each_, for_each_aio)
 spawn_map_twin = _MapMethod(spawn_map_, spawn_map_aio)
-
-_ = m

@@ -16,9 +16,9 @@ Line = tuple[str, str, str]
 
 
 class Sink:
-    """Where the output of one call is shown: the notebook cell that was running, or the terminal."""
+    """Where the output of one call is shown: the cell that made it, or the terminal."""
 
-    __slots__ = ("_function", "_is_quiet", "_parent", "_pending")
+    __slots__ = ("_function", "_parent", "_pending")
 
     def __init__(self, function: str) -> None:
         self._function = function

@@ -96,9 +96,11 @@ class SpawnRun:
         while True:
             with self._changed:
                 self._changed.wait_for(
-                    lambda: len(self._batches) <= most
-                    or self._error is not None
-                    or self._refused_at is not None
+                    lambda: (
+                        len(self._batches) <= most
+                        or self._error is not None
+                        or self._refused_at is not None
+                    )
                 )
                 if self._refused_at is None or self._error is not None:
                     return

@@ -34,16 +34,20 @@ class Twin:
         return f"<method {self._blocking.__qualname__}, with .aio>"
 
 
-class twin:  # noqa: N801  (used as a decorator)
+class twin:
     """Make a method a :class:`Twin`; the other half is named with :meth:`aio`.
 
     Examples
     --------
     >>> class Door:
     ...     @twin
-    ...     def open(self): return 1
+    ...     def open(self):
+    ...         return 1
     ...     @open.aio
-    ...     async def open(self): return 1
+    ...     async def _open_aio(self):
+    ...         return 1
+    >>> Door().open()
+    1
     """
 
     def __init__(self, blocking: Callable[..., Any]) -> None:
@@ -51,10 +55,10 @@ class twin:  # noqa: N801  (used as a decorator)
         self._aio: Callable[..., Any] | None = None
         self.__doc__ = blocking.__doc__
 
-    def aio(self, function: Callable[..., Any]) -> twin:
+    def aio(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Name the function behind ``.aio``."""
         self._aio = function
-        return self
+        return function
 
     def __get__(self, owner: Any, kind: type | None = None) -> Any:
         if owner is None:
@@ -65,7 +69,7 @@ class twin:  # noqa: N801  (used as a decorator)
         return Twin(blocking, functools.partial(self._aio, owner))
 
 
-class static_twin(twin):  # noqa: N801
+class static_twin(twin):
     """The same for functions that belong to a class but to no instance."""
 
     def __get__(self, owner: Any, kind: type | None = None) -> Any:

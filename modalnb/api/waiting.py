@@ -41,8 +41,14 @@ def throttle_delays(limit: float) -> Iterable[float]:
     deadline = time.monotonic() + limit
     delay = FIRST_DELAY
     while (left := deadline - time.monotonic()) > 0:
-        yield min(left, delay * random.uniform(0.75, 1.25))  # noqa: S311
+        yield min(left, delay * random.uniform(0.75, 1.25))
         delay = min(MAX_DELAY, delay * 2)
+
+
+def resolve(future: asyncio.Future[None]) -> None:
+    """Let whoever awaits the future go on, unless it has given up."""
+    if not future.done():
+        future.set_result(None)
 
 
 class Ticket:
@@ -93,7 +99,7 @@ class Ticket:
         self._done.release()
         if future is not None:
             loop = future.get_loop()
-            loop.call_soon_threadsafe(lambda: future.done() or future.set_result(None))
+            loop.call_soon_threadsafe(resolve, future)
 
     # -- for the caller --------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""PoolAdaptive: fetches a snapshot, lets the core decide, carries the decision out; nothing else."""
+"""PoolAdaptive: fetches a snapshot, lets the core decide, carries it out; nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 INTERVAL_SECONDS = 1.0
 
 
-class PoolAdaptive(Adaptive):  # type: ignore[misc]
+class PoolAdaptive(Adaptive):
     """The autoscaler of one pool; many of them share a cluster."""
 
     def __init__(self, view: PoolView) -> None:
@@ -27,6 +27,7 @@ class PoolAdaptive(Adaptive):  # type: ignore[misc]
         self._again = False
         self._timer: asyncio.TimerHandle | None = None
         self._told = ""
+        self._task: asyncio.Future[None] | None = None
         super().__init__(view, interval=INTERVAL_SECONDS, minimum=0, wait_count=1)
 
     # -- waking ----------------------------------------------------------------------------
@@ -38,7 +39,7 @@ class PoolAdaptive(Adaptive):  # type: ignore[misc]
         if self._adapting:
             self._again = True
         else:
-            asyncio.ensure_future(self.adapt())
+            self._task = asyncio.ensure_future(self.adapt())
 
     async def adapt(self) -> None:
         """Evaluate the policy once, and again if something happened meanwhile."""

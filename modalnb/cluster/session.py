@@ -76,7 +76,7 @@ class ClientLine:
         """Return when the connection is gone."""
         assert self.client is not None
         comm = self.client.scheduler_comm.comm
-        while not comm.closed():
+        while not comm.closed():  # noqa: ASYNC110  (a comm has no event for it)
             await asyncio.sleep(WATCH_SECONDS)
 
     def close(self) -> None:
@@ -128,7 +128,8 @@ class Session:
             raise
         except Exception as error:
             raise ConnectionError(
-                f"No scheduler with a plane answers at {address} ({type(error).__name__}: {error}). "
+                f"No scheduler with a plane answers at {address} "
+                f"({type(error).__name__}: {error}). "
                 "Check the address, and that the credentials belong to it."
             ) from error
         self.stub = Stub(self.line, Depot(depot) if depot and os.access(depot, os.W_OK) else None)

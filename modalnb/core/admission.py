@@ -44,6 +44,4 @@ def admit(
     admitted = max(0, min(asked, room))
     if admitted == asked:
         return Admission(admitted=asked)
-    return Admission(
-        admitted=admitted, limit=name, current=current + admitted, maximum=maximum
-    )
+    return Admission(admitted=admitted, limit=name, current=current + admitted, maximum=maximum)

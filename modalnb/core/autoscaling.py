@@ -141,9 +141,7 @@ def _retry_at(pool: PoolSnapshot, now: float) -> float | None:
     return retry_at if retry_at > now else None
 
 
-def _startable(
-    missing: int, pool: PoolSnapshot, settings: AutoscalerSettings, now: float
-) -> int:
+def _startable(missing: int, pool: PoolSnapshot, settings: AutoscalerSettings, now: float) -> int:
     """Containers to start; those that still drain count against the maximum and the room."""
     if missing <= 0 or _retry_at(pool, now) is not None:
         return 0

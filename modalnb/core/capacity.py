@@ -39,9 +39,7 @@ def shares(wants: Mapping[str, Want], cores: float) -> dict[str, int]:
     left = cores - sum(wants[name].cpu * count for name, count in granted.items())
     hungry = {name for name, want in wants.items() if want.containers > granted[name]}
     while hungry:
-        name = max(
-            hungry, key=lambda name: (wants[name].containers / (granted[name] + 0.5), name)
-        )
+        name = max(hungry, key=lambda name: (wants[name].containers / (granted[name] + 0.5), name))
         if wants[name].cpu > left + 1e-9:
             hungry.discard(name)
             continue

@@ -347,9 +347,7 @@ class Ledger:
         item.call.leased -= 1
         item.call.pool.leased_live -= item.call.kind == "live"
 
-    def _handle_outputs_returned(
-        self, event: ev.OutputsReturned, now: float, out: Outbox
-    ) -> None:
+    def _handle_outputs_returned(self, event: ev.OutputsReturned, now: float, out: Outbox) -> None:
         container = self.containers.get(event.container_id)
         if container is None:
             return

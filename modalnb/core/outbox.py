@@ -19,7 +19,16 @@ class Outbox:
     caller could take for success.
     """
 
-    __slots__ = ("_answers", "_changed", "_ended", "_keeps", "_orders", "_outputs", "_runs", "_spent")
+    __slots__ = (
+        "_answers",
+        "_changed",
+        "_ended",
+        "_keeps",
+        "_orders",
+        "_outputs",
+        "_runs",
+        "_spent",
+    )
 
     def __init__(self) -> None:
         self._answers: list[ev.Instruction] = []
@@ -74,9 +83,7 @@ class Outbox:
         )
 
     def accept(self, caller: str, call_id: str, accepted: int) -> None:
-        self._answers.append(
-            ev.CallAccepted(caller=caller, call_id=call_id, count=accepted)
-        )
+        self._answers.append(ev.CallAccepted(caller=caller, call_id=call_id, count=accepted))
 
     def recall(self, container_id: str, leases: list[int]) -> None:
         self._orders.append(ev.RecallLeases(container_id=container_id, leases=tuple(leases)))
@@ -92,9 +99,7 @@ class Outbox:
 
     def end(self, call: Call) -> None:
         self._ended.append(
-            ev.CallEnded(
-                call_id=call.id, pool_id=call.pool.id, code=call.code, kind=call.kind
-            )
+            ev.CallEnded(call_id=call.id, pool_id=call.pool.id, code=call.code, kind=call.kind)
         )
 
     def pool_changed(self, pool_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Functions on the move: pickled once, named by their content, pickled again only when they changed."""
+"""Functions on the move: pickled once, named by their content, again only when they changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from modalnb.payload.diagnose import find_culprit
 MAX_BYTES = 16 * 1024 * 1024
 
 _IMMUTABLE = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
-_INSTALLED = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_INSTALLED = tuple(
+    {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
 
 #: Handles of other functions met while one is pickled; None outside of that.
 _handles: ContextVar[list[Any] | None] = ContextVar("_handles", default=None)
@@ -128,7 +130,8 @@ def _collect(value: Any, seen: list[Any], visited: set[int]) -> bool:
         parts += [
             value.__globals__[name] for name in _names(value.__code__) if name in value.__globals__
         ]
-    return all([_collect(part, seen, visited) for part in parts])
+    # Every part must be gathered, so this does not stop at the first that may change.
+    return min((_collect(part, seen, visited) for part in parts), default=True)
 
 
 def is_installed_name(name: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Exceptions on their way back: the exception itself, its remote frames, and a text if all fails."""
+"""Exceptions on their way back: as themselves, with their remote frames, else as text."""
 
 from __future__ import annotations
 

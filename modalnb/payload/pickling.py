@@ -1,4 +1,4 @@
-"""Pickles arguments and results: the fast pickler where it suffices, cloudpickle where it must be."""
+"""Pickles arguments and results: the fast pickler where it suffices, cloudpickle elsewhere."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def sweep() -> None:
 
 
 def _place() -> str:
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()  # noqa: S108
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
 
 
 def _is_alive(pid: int) -> bool:

@@ -154,16 +154,16 @@ class Desk:
         now = time.monotonic()
         pools = {pool.pool_id: pool for pool in self._snapshots(now)}
         apps = self.plane.registry.apps.values()
-        chosen = list(apps) if app_id is None else [a for a in [self.plane.registry.app(app_id)] if a]
+        chosen = (
+            list(apps) if app_id is None else [a for a in [self.plane.registry.app(app_id)] if a]
+        )
         return [
             AppSnapshot(
                 app_id=app.app_id,
                 name=app.name,
                 seq=next(self._seq),
                 taken_at=now,
-                pools=tuple(
-                    pools[r.pool_id] for r in app.functions.values() if r.pool_id in pools
-                ),
+                pools=tuple(pools[r.pool_id] for r in app.functions.values() if r.pool_id in pools),
             ).to_dict()
             for app in chosen
         ]

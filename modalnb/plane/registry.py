@@ -1,4 +1,4 @@
-"""What is registered: apps, their functions with declared and overridden settings, and their code."""
+"""What is registered: apps, their functions with settings and overrides, and their code."""
 
 from __future__ import annotations
 
@@ -140,12 +140,16 @@ class Registry:
         """Lay more values over the declared settings of a function."""
         record = self.record(pool_id)
         if record is None:
-            raise NotFoundError("The function is not registered any more; is its app still running?")
+            raise NotFoundError(
+                "The function is not registered any more; is its app still running?"
+            )
         merged = {**record.override, **checked_override(values)}
         try:
             effective = record.settings.autoscaler.with_override(merged)
         except InvalidError as error:
-            raise InvalidError(f"{error} (function `{record.name}`, with its settings in force)") from None
+            raise InvalidError(
+                f"{error} (function `{record.name}`, with its settings in force)"
+            ) from None
         record.override = merged
         return effective
 

@@ -1,4 +1,4 @@
-"""The shell on the Dask scheduler: feeds the ledger, carries out its instructions, answers questions.
+"""The shell on the Dask scheduler: feeds the ledger and carries out its instructions.
 
 It keeps no policy of its own.  Every stream handler catches what it raises, because an exception
 that escapes would make Dask close the stream of a container or a caller.
@@ -266,7 +266,7 @@ class PlanePlugin(SchedulerPlugin):
 
     # -- from Dask -------------------------------------------------------------------------
 
-    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:  # type: ignore[override]
+    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
         """A container's stream has ended: wait a moment for word of how its process ended."""
         container_id = self.containers.pop(worker, None)
         self._gone(f"w:{worker}")

@@ -121,9 +121,7 @@ class Stub:
             elif kind == "failed":
                 inbox.on_failed(_error_of(fields))
 
-    def _on_outputs(
-        self, outputs: Iterable[tuple[str, int, str, Any]], *, is_kept: bool
-    ) -> None:
+    def _on_outputs(self, outputs: Iterable[tuple[str, int, str, Any]], *, is_kept: bool) -> None:
         by_call: dict[str, list[tuple[int, str, Any]]] = {}
         for call_id, index, status, payload in outputs:
             by_call.setdefault(call_id, []).append((index, status, payload))

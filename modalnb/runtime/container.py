@@ -1,4 +1,4 @@
-"""One container's life: takes inputs from the plane, runs them one after the other, reports outputs.
+"""One container's life: takes inputs, runs them one after the other, reports outputs.
 
 Two threads share the work.  The loop thread is the Dask worker's: it only moves messages.  User
 code runs on a thread of its own, the main thread where the process is ours, so that signals and

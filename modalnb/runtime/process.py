@@ -1,4 +1,4 @@
-"""The life of a container process of ours: a Dask worker on a side thread, user code on the main one."""
+"""The life of a container process: a Dask worker on a side thread, user code on the main one."""
 
 from __future__ import annotations
 

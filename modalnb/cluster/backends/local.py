@@ -81,7 +81,7 @@ class ZygoteLine:
         self._containers.clear()
 
 
-class ForkedContainer(ProcessInterface):  # type: ignore[misc]
+class ForkedContainer(ProcessInterface):
     """One container process; starting returns at once, so that no other container waits for it."""
 
     def __init__(self, scheduler: str, *, name: str, backend: LocalBackend) -> None:
@@ -170,9 +170,7 @@ class LocalBackend(SpecBackend):
         keeps_spare: bool,
     ) -> None:
         room = max(1, int(0.9 * MEMORY_LIMIT / memory_per_container))
-        super().__init__(
-            cluster, self._forked_spec, Capacity(cores=float(CPU_COUNT), room=room)
-        )
+        super().__init__(cluster, self._forked_spec, Capacity(cores=float(CPU_COUNT), room=room))
         self.zygote = zygote
         self.folder = folder
         self.credentials = credentials
@@ -188,7 +186,7 @@ class LocalBackend(SpecBackend):
         taken = [self._spare] if self._spare in unassigned and count else []
         if taken:
             self._spare = None
-        return [*taken, *super().names(pool_id, count - len(taken), unassigned)]  # type: ignore[list-item]
+        return [*taken, *super().names(pool_id, count - len(taken), unassigned)]
 
     def start(self, pool_id: str, names: list[str]) -> None:
         """Fork those that do not run yet, and the next spare."""

@@ -52,9 +52,7 @@ class SpecBackend:
     def names(self, pool_id: str, count: int, unassigned: list[str]) -> list[str]:
         """New names; workers that the cluster has already are not ours."""
         function = names_of_pool(pool_id)[1]
-        return [
-            container_name(function, self._token, next(self._numbers)) for _ in range(count)
-        ]
+        return [container_name(function, self._token, next(self._numbers)) for _ in range(count)]
 
     def start(self, pool_id: str, names: list[str]) -> None:
         """Add the workers to what the cluster shall have."""
