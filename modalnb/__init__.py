@@ -25,14 +25,14 @@ if TYPE_CHECKING:
         is_local,
     )
     from modalnb.api.function import Function
-    from modalnb.config import config
+    from modalnb.configuration import config
 
 #: Where each public name lives; it is imported when it is first used.
 _HOMES = {
     "App": "modalnb.api.app",
     "Function": "modalnb.api.function",
     "FunctionCall": "modalnb.api.call",
-    "config": "modalnb.config",
+    "config": "modalnb.configuration",
     "connect": "modalnb.api.current",
     "current_function_call_id": "modalnb.api.current",
     "current_input_id": "modalnb.api.current",

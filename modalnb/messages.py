@@ -10,6 +10,7 @@ op                        from → to             fields
 ``modalnb-close``         caller → plane        call_id
 ``modalnb-cancel``        caller → plane        call_id
 ``modalnb-watch``         caller → plane        call_id, start, stop
+``modalnb-ask``           caller → plane        ask_id, verb, arguments
 ``modalnb-reply``         plane → caller        kind, fields of the kind
 ``modalnb-run``           plane → container     inputs
 ``modalnb-code``          plane → container     code, blob
@@ -38,6 +39,7 @@ PUT = "modalnb-put"
 CLOSE = "modalnb-close"
 CANCEL = "modalnb-cancel"
 WATCH = "modalnb-watch"
+ASK = "modalnb-ask"
 REPLY = "modalnb-reply"
 RUN = "modalnb-run"
 CODE = "modalnb-code"
@@ -50,7 +52,8 @@ PRINTED = "modalnb-printed"
 USAGE = "modalnb-usage"
 OPERATE = "modalnb-operate"
 
-#: The one rpc of the plane: ``verb`` and its arguments in, an answer or an error out.
+#: The one rpc of the plane: ``verb`` and its arguments in, an answer or an error out.  Callers
+#: use it to greet only, since it may overtake what they have sent on their stream before.
 RPC = "modalnb"
 
 #: Inputs or outputs in one message at most, so that no message holds up the others.

@@ -45,3 +45,9 @@ def app(engine: None) -> Iterator[modalnb.App]:
     yield app
     ask(current.stub(), "validate")
     app.stop()
+
+
+@pytest.fixture(name="wait_until")
+def wait_until_fixture() -> Callable[..., None]:
+    """:func:`wait_until` for tests."""
+    return wait_until

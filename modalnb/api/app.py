@@ -344,9 +344,8 @@ class App:
             if self._stub is not stub:
                 self._stub = stub
                 self._registered.clear()
-                for other in list(self._functions.values()):
-                    if other is not function:
-                        self._register(stub, other)
+                for known in list(self._functions.values()):
+                    self._register(stub, known)
             self._register(stub, function)
             return m.pool_id_of(self.app_id, function.name)
 

@@ -20,7 +20,7 @@ from modalnb.api.waiting import (
     retry_refused_async,
     value_of,
 )
-from modalnb.config import config
+from modalnb.configuration import config
 from modalnb.exception import ExecutionError, InvalidError
 from modalnb.payload import envelope
 from modalnb.payload.code import CodeCache, Definition, note_handle

@@ -39,7 +39,11 @@ class MapResults:
     # -- for -------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Any]:
-        refuse_in_coroutine(f"{self._function.name}.map")
+        try:
+            refuse_in_coroutine(f"{self._function.name}.map")
+        except InvalidError:
+            self._is_used = True
+            raise
         return self
 
     def __next__(self) -> Any:

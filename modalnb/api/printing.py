@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from modalnb.config import config
+from modalnb.configuration import config
 
 #: (container id, stream, text)
 Line = tuple[str, str, str]

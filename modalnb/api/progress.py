@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from modalnb.config import config
+from modalnb.configuration import config
 
 if TYPE_CHECKING:
     from modalnb.api.function import Function

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from modalnb import messages as m
 from modalnb.cluster import rendezvous
-from modalnb.config import config
+from modalnb.configuration import config
 from modalnb.exception import ConnectionError, Error, ExecutionError
 from modalnb.payload.shared_memory import Depot
 from modalnb.plane.stub import Stub
@@ -64,13 +64,11 @@ class ClientLine:
         assert self.client is not None
         self.client._send_to_scheduler(message)
 
-    async def ask(self, verb: str, arguments: dict[str, Any]) -> Any:
-        """Ask the plane over a pooled connection."""
+    async def greet(self) -> Any:
+        """Ask the plane whether it understands us."""
         assert self.client is not None
-        try:
-            return await getattr(self.client.scheduler, m.RPC)(verb=verb, arguments=arguments)
-        except OSError as error:
-            raise ConnectionError(f"The engine does not answer: {error}.") from error
+        rpc = getattr(self.client.scheduler, m.RPC)
+        return await rpc(verb="greet", arguments={"version": m.PROTOCOL})
 
     async def wait_lost(self) -> None:
         """Return when the connection is gone."""
@@ -92,7 +90,7 @@ class ClientLine:
 
     async def _close_client(self) -> None:
         if self.client is not None:
-            await self.client.close(fast=True)
+            await self.client.close()
 
     async def _cancel_rest(self) -> None:
         pending = asyncio.all_tasks() - {asyncio.current_task()}
@@ -136,7 +134,7 @@ class Session:
         asyncio.run_coroutine_threadsafe(self._listen(), self.line.loop)
 
     async def _greet(self) -> str | None:
-        answer = await self.line.ask("greet", {"version": m.PROTOCOL})
+        answer = await self.line.greet()
         m.raise_error(answer)
         return answer["depot"]  # type: ignore[no-any-return]
 

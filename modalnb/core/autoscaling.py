@@ -99,8 +99,10 @@ def _needed(pool: PoolSnapshot) -> _Plan:
             terms = [f"{words}, {per_container:.0f} served per container while one starts"]
     needed = math.ceil(pool.demand / per_container)
     terms.append(f"= {needed}")
-    if pool.share is not None and needed > pool.share:
-        needed = pool.share
+    maximum = pool.settings.max_containers
+    share = pool.share
+    if share is not None and needed > share and (maximum is None or share < maximum):
+        needed = share
         terms.append(f", capped by its share of the cores: {needed}")
     return _Plan(desired=needed, terms=tuple(terms))
 

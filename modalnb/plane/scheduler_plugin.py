@@ -106,6 +106,7 @@ class PlanePlugin(SchedulerPlugin):
             m.CLOSE: self._on_close,
             m.CANCEL: self._on_cancel,
             m.WATCH: self._on_watch,
+            m.ASK: self._on_ask,
             m.HELLO: self._on_hello,
             m.OUTPUTS: self._on_outputs,
             m.RETURNED: self._on_returned,
@@ -208,6 +209,12 @@ class PlanePlugin(SchedulerPlugin):
             return
         for batch in _batches(outputs):
             self.reply(caller, kind="kept", outputs=batch)
+
+    def _on_ask(
+        self, *, ask_id: int, verb: str, arguments: dict[str, Any], **sender: Any
+    ) -> None:
+        answer = self.desk.answer(verb, arguments)
+        self.reply(_caller(**sender), kind="answer", ask_id=ask_id, answer=answer)
 
     # -- from containers -------------------------------------------------------------------
 

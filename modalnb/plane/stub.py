@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -26,9 +27,6 @@ class Line(Protocol):
 
     def send(self, message: dict[str, Any]) -> None:
         """Send on the stream; only from the loop."""
-
-    async def ask(self, verb: str, arguments: dict[str, Any]) -> Any:
-        """Ask the plane and wait for the answer."""
 
 
 class Inbox(Protocol):
@@ -62,6 +60,8 @@ class Stub:
         self._lock = threading.Lock()
         self._is_flushing = False
         self.known_code: set[str] = set()
+        self._questions: dict[int, concurrent.futures.Future[Any]] = {}
+        self._ask_ids = itertools.count()
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -92,15 +92,26 @@ class Stub:
 
     def ask(self, verb: str, **arguments: Any) -> concurrent.futures.Future[Any]:
         """Ask the plane; the future gives the answer or raises the plane's error."""
-        if self.is_closed:
-            raise ExecutionError("The engine has ended. The next call starts a new one.")
-        return asyncio.run_coroutine_threadsafe(self._ask(verb, arguments), self.line.loop)
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        ask_id = next(self._ask_ids)
+        self._questions[ask_id] = future
+        try:
+            self.send(m.ASK, ask_id=ask_id, verb=verb, arguments=arguments)
+        except Exception:
+            del self._questions[ask_id]
+            raise
+        return future
 
-    async def _ask(self, verb: str, arguments: dict[str, Any]) -> Any:
-        answer = await self.line.ask(verb, arguments)
-        if isinstance(answer, dict) and "error" in answer:
+    def _on_answer(self, ask_id: int, answer: Any) -> None:
+        future = self._questions.pop(ask_id, None)
+        if future is None or not future.set_running_or_notify_cancel():
+            return
+        try:
             m.raise_error(answer)
-        return answer
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            future.set_result(answer)
 
     # -- receiving -------------------------------------------------------------------------
 
@@ -108,6 +119,8 @@ class Stub:
         """Take in one message of the plane; runs on the loop."""
         if kind in ("outputs", "kept"):
             self._on_outputs(fields["outputs"], is_kept=kind == "kept")
+        elif kind == "answer":
+            self._on_answer(**fields)
         elif kind == "printed":
             self._on_printed(fields["lines"])
         else:
@@ -148,8 +161,12 @@ class Stub:
         """The connection is gone: every open call fails; runs on the loop."""
         self.is_closed = True
         inboxes, self._inboxes = list(self._inboxes.values()), {}
+        questions, self._questions = list(self._questions.values()), {}
         for inbox in inboxes:
             inbox.on_failed(error)
+        for question in questions:
+            if question.set_running_or_notify_cancel():
+                question.set_exception(error)
 
 
 def _error_of(fields: dict[str, Any]) -> Exception:

@@ -89,10 +89,6 @@ class WorkerLine:
         """Send on the stream of the worker."""
         self.worker.batched_send(message)
 
-    async def ask(self, verb: str, arguments: dict[str, Any]) -> Any:
-        """Ask the plane over a pooled connection."""
-        return await getattr(self.worker.scheduler, m.RPC)(verb=verb, arguments=arguments)
-
 
 #: True in a process that runs the user code of its container on the main thread itself.
 hosts_containers = False
