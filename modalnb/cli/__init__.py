@@ -1,0 +1,1 @@
+"""The command line: runs the entrypoints and functions of a file."""
