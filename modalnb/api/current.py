@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any
 
+from modalnb.api.printing import Line, Sink
 from modalnb.exception import InvalidError
 from modalnb.plane.stub import Stub
 from modalnb.runtime import context
@@ -30,12 +31,18 @@ def stub(*, quiet: bool = False) -> Stub:
         return _session.stub  # type: ignore[no-any-return]
 
 
+def _print_orphans(lines: list[Line]) -> None:
+    """Show lines of calls that nobody waits for any more."""
+    Sink("").put(lines)
+
+
 def _stub_of(home: Any) -> Stub:
     """The stub of a container, made when its user code first makes a call."""
     with _lock:
         known: Stub | None = getattr(home, "stub", None)
         if known is None:
             known = home.stub = Stub(home.line, home.depot)
+            known.print_orphans = _print_orphans
             home.on_reply = known.on_reply
         return known
 
@@ -48,6 +55,7 @@ def _start(quiet: bool) -> None:
         _session.close()
     started = time.perf_counter()
     _session = sessions.start_embedded()
+    _session.stub.print_orphans = _print_orphans
     if not quiet and _is_watched():
         seconds = time.perf_counter() - started
         print(f"modalnb: engine started in {seconds:.1f} s", file=sys.stderr)
@@ -65,6 +73,8 @@ def use(session: Any) -> None:
     with _lock:
         if _session is not None:
             _session.close()
+        if session is not None:
+            session.stub.print_orphans = _print_orphans
         _session = session
 
 

@@ -27,6 +27,36 @@ class Failure:
     culprit: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Builtin:
+    """A built-in exception; tblib, which pickles the others, would lose ``SystemExit.code``."""
+
+    kind: type[BaseException]
+    args: tuple[Any, ...]
+    state: dict[str, Any]
+    cause: BaseException | None
+    context: BaseException | None
+    suppress_context: bool
+
+    @classmethod
+    def of(cls, error: BaseException) -> _Builtin:
+        return cls(
+            type(error),
+            error.__reduce__()[1],  # type: ignore[arg-type]
+            error.__dict__,
+            error.__cause__,
+            error.__context__,
+            error.__suppress_context__,
+        )
+
+    def rebuild(self) -> BaseException:
+        error = self.kind(*self.args)
+        error.__dict__.update(self.state)
+        error.__cause__, error.__context__ = self.cause, self.context
+        error.__suppress_context__ = self.suppress_context
+        return error
+
+
 def is_ours(filename: str) -> bool:
     """Whether a source file belongs to modalnb."""
     return filename.startswith(_PACKAGE + os.sep)
@@ -49,10 +79,12 @@ def users_part(trace: TracebackType | None) -> TracebackType | None:
 def describe(error: BaseException) -> Failure:
     """Turn a caught exception into what travels to the caller."""
     trace = users_part(error.__traceback__)
+    error = error.with_traceback(None)
     text = "".join(traceback.format_exception(type(error), error, trace))
     frames, culprit = None, ""
     try:
-        frames = [bytes(f) for f in pickling.dumps(error.with_traceback(None), "exception")]
+        travels = _Builtin.of(error) if type(error).__module__ == "builtins" else error
+        frames = [bytes(f) for f in pickling.dumps(travels, "exception")]
     except SerializationError as why:
         culprit = str(why)
     except Exception as why:
@@ -77,7 +109,8 @@ def rebuild(failure: Failure) -> BaseException:
 
 def _load(failure: Failure) -> BaseException:
     try:
-        error = pickling.loads(failure.frames, "exception")
+        loaded = pickling.loads(failure.frames, "exception")
+        error = loaded.rebuild() if isinstance(loaded, _Builtin) else loaded
     except Exception as why:
         return ExecutionError(
             f"The function raised an exception that cannot be rebuilt here ({why}). "

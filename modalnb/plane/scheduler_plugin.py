@@ -86,6 +86,8 @@ class PlanePlugin(SchedulerPlugin):
         #: Code that each container has, so that it travels once.
         self._sent_code: dict[str, set[str]] = {}
         self._fates: dict[str, str] = {}
+        #: Who gets what a container prints below Python after its input has ended.
+        self._last_callers: dict[str, list[tuple[str, str]]] = {}
         self._leaving: dict[str, asyncio.TimerHandle] = {}
         self._woken: set[str] = set()
         self._woken_at = 0.0
@@ -265,7 +267,8 @@ class PlanePlugin(SchedulerPlugin):
         if call_id is None:
             container = self.ledger.containers.get(container_id)
             held = container.leases.values() if container else ()
-            return list({(item.call.caller, item.call.id): None for item in held if item})
+            running = {(item.call.caller, item.call.id): None for item in held if item}
+            return list(running) or self._last_callers.get(container_id, [])
         call = self.ledger.calls.get(call_id)
         kept = self.keeper.calls.get(call_id)
         caller = call.caller if call else kept.owner if kept else None
@@ -302,6 +305,7 @@ class PlanePlugin(SchedulerPlugin):
         story = self._fates.pop(container_id, "its connection ended")
         self.usage.pop(container_id, None)
         self._sent_code.pop(container_id, None)
+        self._last_callers.pop(container_id, None)
         self.desk.tell_operator({"lost": container_id})
         self.apply(
             ev.ContainerLost(
@@ -348,6 +352,9 @@ class PlanePlugin(SchedulerPlugin):
         address = self.addresses.get(order.container_id)
         if address is None:
             return
+        last = self.ledger.calls.get(order.inputs[-1][1])
+        if last is not None:
+            self._last_callers[order.container_id] = [(last.caller, last.id)]
         sent = self._sent_code.setdefault(order.container_id, set())
         for code in {item[3] for item in order.inputs} - sent:
             sent.add(code)

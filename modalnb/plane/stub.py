@@ -62,6 +62,8 @@ class Stub:
         self.known_code: set[str] = set()
         self._questions: dict[int, concurrent.futures.Future[Any]] = {}
         self._ask_ids = itertools.count()
+        #: What to do with lines of calls that nobody waits for.
+        self.print_orphans: Callable[[list[tuple[str, str, str]]], None] = lambda lines: None
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -153,9 +155,6 @@ class Stub:
         for call_id, group in by_call.items():
             inbox = self._inboxes.get(call_id)
             (inbox.on_printed if inbox else self.print_orphans)(group)
-
-    #: What to do with lines of calls that nobody waits for.
-    print_orphans: Callable[[list[tuple[str, str, str]]], None] = staticmethod(lambda lines: None)
 
     def fail_all(self, error: Exception) -> None:
         """The connection is gone: every open call fails; runs on the loop."""
