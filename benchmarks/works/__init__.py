@@ -1,0 +1,1 @@
+"""The works, a module each; see :class:`benchmarks.work.Work`."""
