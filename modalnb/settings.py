@@ -1,4 +1,4 @@
-"""Frozen, validated settings: what a decorator declares, what an override changes, what is in force."""
+"""Frozen, validated settings: declared by a decorator, changed by an override, in force."""
 
 from __future__ import annotations
 
@@ -62,18 +62,25 @@ PLANNED = frozenset(
 def check_int(name: str, value: Any, at_least: int) -> int:
     """Return `value` if it is an int of at least `at_least`; bool is not an int."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidError(f"`{name}` must be an int; got {value!r}.")
+        raise InvalidError(f"`{name}` must be an int; got {value!r}. Give a whole number.")
     if value < at_least:
-        raise InvalidError(f"`{name}` must be at least {at_least}; got {value}.")
+        raise InvalidError(
+            f"`{name}` must be at least {at_least}; got {value}. Give {at_least} or more."
+        )
     return value
 
 
 def check_seconds(name: str, value: Any, at_most: float) -> float:
     """Return `value` as seconds between 0 and `at_most`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidError(f"`{name}` must be a number of seconds; got {value!r}.")
-    if not math.isfinite(value) or not 0 <= value <= at_most:
-        raise InvalidError(f"`{name}` must be between 0 and {at_most:g} seconds; got {value}.")
+        raise InvalidError(
+            f"`{name}` must be a number of seconds; got {value!r}. Give an int or a float."
+        )
+    if not 0 <= value <= at_most:
+        raise InvalidError(
+            f"`{name}` must be between 0 and {at_most:g} seconds; got {value}. "
+            "Give a number in that range."
+        )
     return value
 
 
@@ -109,9 +116,8 @@ class AutoscalerSettings:
     def declared(cls, **values: Any) -> AutoscalerSettings:
         """Settings of a decorator: ``None`` is the default, ``max_containers=0`` is no limit."""
         given = {name: value for name, value in values.items() if value is not None}
-        if isinstance(given.get("max_containers"), int) and given["max_containers"] == 0:
-            if not isinstance(given["max_containers"], bool):
-                del given["max_containers"]
+        if _is_zero(given.get("max_containers")):
+            del given["max_containers"]
         return cls(**given)
 
     def with_override(self, override: Mapping[str, Any]) -> AutoscalerSettings:
@@ -126,14 +132,16 @@ class AutoscalerSettings:
 def checked_override(values: Mapping[str, Any]) -> dict[str, Any]:
     """Validate an ``update_autoscaler`` call on its own; ``None`` keeps what is in force."""
     given = {name: value for name, value in values.items() if value is not None}
-    if not isinstance(given.get("max_containers"), bool) and given.get("max_containers") == 0:
+    if _is_zero(given.get("max_containers")):
         given["max_containers"] = None
     # Only each value is checked here; min against max waits for the settings in force.
     for name, value in given.items():
-        AutoscalerSettings(**{name: value}) if name != "min_containers" else check_int(
-            name, value, 0
-        )
+        AutoscalerSettings(**{name: value})
     return given
+
+
+def _is_zero(value: Any) -> bool:
+    return value == 0 and isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,11 +169,20 @@ class FunctionSettings:
     def __post_init__(self) -> None:
         check_int("max_inputs", self.max_inputs, 1)
         check_int("target_inputs", self.target_inputs, 1)
+        if self.target_inputs > self.max_inputs:
+            raise InvalidError(
+                f"`target_inputs` ({self.target_inputs}) cannot be greater than "
+                f"`max_inputs` ({self.max_inputs}). Raise `max_inputs` with it."
+            )
         if self.cpu is not None:
             if isinstance(self.cpu, bool) or not isinstance(self.cpu, int | float):
-                raise InvalidError(f"`cpu` must be a number of cores; got {self.cpu!r}.")
+                raise InvalidError(
+                    f"`cpu` must be a number of cores; got {self.cpu!r}. Give an int or a float."
+                )
             if not 0 < self.cpu < math.inf:
-                raise InvalidError(f"`cpu` must be above 0 cores; got {self.cpu}.")
+                raise InvalidError(
+                    f"`cpu` must be above 0 cores; got {self.cpu}. Without it, use is measured."
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """The same values as a plain dict."""

@@ -1,4 +1,4 @@
-"""All that any reader outside the core may know of pools and containers: immutable facts of one instant."""
+"""All that readers outside the core may know of pools and containers: facts of one instant."""
 
 from __future__ import annotations
 

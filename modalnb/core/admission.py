@@ -10,12 +10,12 @@ from modalnb.settings import Limits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """`admitted` inputs may enter; if that is not all, the limit that stopped the others."""
+    """`admitted` inputs may enter; `limit` is the one that would stop the next, or did."""
 
     admitted: int
-    limit: str = ""
-    current: int = 0
-    maximum: int = 0
+    limit: str
+    current: int
+    maximum: int
 
 
 def admit(
@@ -33,15 +33,10 @@ def admit(
         Live inputs without a container, durable ones without a container, live ones with one.
     """
     if kind == "durable":
-        room = limits.pending_spawns - waiting_durable
-        name, current, maximum = "pending spawned inputs", waiting_durable, limits.pending_spawns
+        limit, current, maximum = "pending spawned inputs", waiting_durable, limits.pending_spawns
     elif limits.pending - waiting <= limits.total - waiting - leased:
-        room = limits.pending - waiting
-        name, current, maximum = "pending inputs", waiting, limits.pending
+        limit, current, maximum = "pending inputs", waiting, limits.pending
     else:
-        room = limits.total - waiting - leased
-        name, current, maximum = "inputs in total", waiting + leased, limits.total
-    admitted = max(0, min(asked, room))
-    if admitted == asked:
-        return Admission(admitted=asked)
-    return Admission(admitted=admitted, limit=name, current=current + admitted, maximum=maximum)
+        limit, current, maximum = "inputs in total", waiting + leased, limits.total
+    admitted = max(0, min(asked, maximum - current))
+    return Admission(admitted=admitted, limit=limit, current=current + admitted, maximum=maximum)

@@ -85,11 +85,14 @@ def _needed(pool: PoolSnapshot) -> _Plan:
     """Containers for the demand: no new one for inputs that others will have finished before.
 
     A container that takes 0.06 s to start is no help to inputs of 1 ms: until it is ready each
-    present one has served 60.  So a slot counts for ``1 + boot / duration`` inputs.
+    present one has served 60.  So a slot counts for ``1 + boot / duration`` inputs.  Inputs that
+    run in draining containers end there and want no other one.
     """
-    if not pool.demand:
+    running = pool.running - sum(c.running for c in pool.containers if c.state == "draining")
+    demand = pool.pending + running
+    if not demand:
         return _Plan(desired=0, terms=("no inputs",))
-    words = f"{pool.pending} pending + {pool.running} running"
+    words = f"{pool.pending} pending + {running} running"
     per_container = float(pool.target_inputs)
     terms = [f"{words} at {pool.target_inputs} per container"]
     if pool.mean_duration is not None and pool.mean_boot is not None:
@@ -97,7 +100,7 @@ def _needed(pool: PoolSnapshot) -> _Plan:
         if turns >= 2:
             per_container *= turns
             terms = [f"{words}, {per_container:.0f} served per container while one starts"]
-    needed = math.ceil(pool.demand / per_container)
+    needed = math.ceil(demand / per_container)
     terms.append(f"= {needed}")
     maximum = pool.settings.max_containers
     share = pool.share

@@ -1,4 +1,4 @@
-"""Shares what a cluster has among its pools: each with demand gets one container, then by demand."""
+"""Shares what a cluster has among its pools: one container each, the others by demand."""
 
 from __future__ import annotations
 

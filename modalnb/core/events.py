@@ -30,7 +30,10 @@ class PoolDefined(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRemoved(Event):
-    """A function is no more: its containers leave when what was accepted is done or cancelled."""
+    """A function is no more: its containers leave when what was accepted is done or cancelled.
+
+    Callers of its open calls may go on; the pool is gone when the last call has ended.
+    """
 
     pool_id: str
     cancel: bool = False
@@ -41,6 +44,8 @@ class InputsPut(Event):
     """A caller hands in inputs, numbered from `start`; the first put opens the call.
 
     ``patient`` callers keep refused inputs and put them again, so a refusal is no error for them.
+    Inputs that were admitted before are skipped, and inputs beyond a gap are refused: so a caller
+    that repeats everything from the first refused input on loses nothing and runs nothing twice.
     """
 
     caller: str
@@ -57,7 +62,7 @@ class InputsPut(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallClosed(Event):
-    """The caller has no more inputs for this call."""
+    """The caller has no more inputs for this call but those that were refused."""
 
     call_id: str
 
@@ -71,7 +76,7 @@ class CallCancelled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerGone(Event):
-    """A caller vanished: its live calls are cancelled."""
+    """A caller vanished: its live calls are cancelled, its durable ones get no more inputs."""
 
     caller: str
 
@@ -86,7 +91,7 @@ class ContainerExpected(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerReady(Event):
-    """A container takes inputs from now on."""
+    """A container takes inputs from now on; one that nobody expected counts as started now."""
 
     container_id: str
     pool_id: str
@@ -167,7 +172,7 @@ class RetireContainer(Instruction):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillContainer(Instruction):
-    """The container does not let go of a cancelled input: replace its process."""
+    """The container does not let go of a cancelled input: end its process."""
 
     container_id: str
     pool_id: str
@@ -190,7 +195,7 @@ class KeepOutputs(Instruction):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallAccepted(Instruction):
-    """Tell the caller that all of this put was admitted."""
+    """Tell the caller that all of this put was admitted; `count` inputs of the call are by now."""
 
     caller: str
     call_id: str

@@ -61,19 +61,17 @@ class Outbox:
             self._keeps.append((call_id, index, status, payload))
 
     def spent(self, payload: Any) -> None:
-        if not isinstance(payload, bytes):
+        if payload is not None and not isinstance(payload, bytes):
             self._spent.append(payload)
 
     def pool_gone(self, pool_id: str) -> None:
         self._ended.append(ev.PoolGone(pool_id=pool_id))
 
-    def refuse(
-        self, caller: str, call_id: str, start: int, refused: int, admission: Admission
-    ) -> None:
+    def refuse(self, call: Call, start: int, refused: int, admission: Admission) -> None:
         self._answers.append(
             ev.InputsRefused(
-                caller=caller,
-                call_id=call_id,
+                caller=call.caller,
+                call_id=call.id,
                 start=start,
                 count=refused,
                 limit=admission.limit,
@@ -82,8 +80,8 @@ class Outbox:
             )
         )
 
-    def accept(self, caller: str, call_id: str, accepted: int) -> None:
-        self._answers.append(ev.CallAccepted(caller=caller, call_id=call_id, count=accepted))
+    def accept(self, caller: str, call_id: str, count: int) -> None:
+        self._answers.append(ev.CallAccepted(caller=caller, call_id=call_id, count=count))
 
     def recall(self, container_id: str, leases: list[int]) -> None:
         self._orders.append(ev.RecallLeases(container_id=container_id, leases=tuple(leases)))

@@ -42,6 +42,10 @@ class SlotIndex(Generic[C]):
     def __len__(self) -> int:
         return len(self._level_of)
 
+    def level(self, container: C) -> int | None:
+        """How many inputs the container holds; None if it is not in."""
+        return self._level_of.get(container)
+
     def place(self, container: C, level: int) -> None:
         """Add a container, or move it to another level."""
         old = self._level_of.get(container)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from collections import OrderedDict
 from typing import Any
 
 from modalnb.core.events import CallKind
@@ -11,6 +12,9 @@ from modalnb.settings import FunctionSettings
 
 #: Weight of the newest value in the running means.
 NEWEST = 0.2
+#: An input that executed in so many containers that died gets the next one for itself, so that
+#: whatever happens there is not blamed on others.
+LOSSES_BEFORE_SOLITUDE = 2
 
 
 def mean(old: float | None, new: float) -> float:
@@ -32,6 +36,11 @@ class Input:
         #: It was in a container that died, so nothing may be held behind it.
         self.is_suspect = False
 
+    @property
+    def runs_alone(self) -> bool:
+        """Whether it gets a container for itself."""
+        return len(self.losses) >= LOSSES_BEFORE_SOLITUDE
+
 
 class Call:
     """One remote, spawn or map: its waiting inputs in order, and counts of the others."""
@@ -47,6 +56,7 @@ class Call:
         "id",
         "kind",
         "leased",
+        "owed",
         "parent",
         "patient",
         "pool",
@@ -64,11 +74,13 @@ class Call:
         #: two lists, since a million empty deques would take six hundred megabytes.
         self.front: list[Input] = []
         self.fresh: list[Input] = []
-        #: inputs admitted == waiting + len(leased) + done
+        #: admitted == waiting + leased + done; inputs are admitted in order, without gaps.
         self.admitted = 0
         self.done = 0
         self.leased = 0
-        #: No more inputs will be put.
+        #: A patient caller puts again what was refused, so at least so many inputs will come.
+        self.owed = 0
+        #: No inputs will be put but those that are owed.
         self.closed = False
 
     @property
@@ -79,7 +91,7 @@ class Call:
     @property
     def is_ended(self) -> bool:
         """Every input that there will ever be has its outcome."""
-        return self.closed and self.done == self.admitted
+        return self.closed and self.done == self.admitted >= self.owed
 
     def push_front(self, item: Input) -> None:
         """Put one input before all others."""
@@ -115,7 +127,11 @@ class Container:
         "draining",
         "id",
         "idle_since",
+        "is_killed",
         "is_recalled",
+        "is_slow",
+        "is_taken",
+        "is_watched",
         "leases",
         "pool",
         "ready_at",
@@ -136,7 +152,15 @@ class Container:
         self.leases: dict[int, Input | None] = {}
         #: It was asked to give back what it has not started, and has not answered yet.
         self.is_recalled = False
+        #: It was recalled, and no input of it has ended since.
+        self.is_slow = False
+        #: It may execute a suspect input.
+        self.is_watched = False
+        #: It executes an input that runs alone.
+        self.is_taken = False
         self.draining = False
+        #: It is being ended with all that it executes; implies `draining`.
+        self.is_killed = False
         self.done = 0
 
     @property
@@ -149,9 +173,23 @@ class Container:
         """Inputs that wait inside the container."""
         return max(0, len(self.leases) - self.pool.settings.max_inputs)
 
+    @property
+    def ceiling(self) -> float:
+        """Inputs that it may hold at most; :mod:`.placement` may allow fewer."""
+        if self.draining or self.is_recalled or self.is_taken or self.ready_at is None:
+            return 0
+        if self.is_slow or self.is_watched:
+            return self.pool.settings.max_inputs
+        return math.inf
+
     def waiting_leases(self) -> list[int]:
         """Leases behind the executing ones, in order."""
         return list(self.leases)[self.pool.settings.max_inputs :]
+
+    def look_again(self) -> None:
+        """Some lease has ended: whether it still executes a suspect input, cancelled or not."""
+        self.is_watched = any(item is None or item.is_suspect for item in self.leases.values())
+        self.is_taken = self.is_taken and bool(self.leases)
 
 
 class Pool:
@@ -161,6 +199,7 @@ class Pool:
         "boot_failed_at",
         "boot_failures",
         "boot_stories",
+        "calls",
         "containers",
         "done",
         "failed",
@@ -180,17 +219,19 @@ class Pool:
         self.id = pool_id
         self.settings = settings
         #: Calls with waiting inputs, in the order in which they are served next.
-        self.ready: deque[Call] = deque()
+        self.ready: OrderedDict[Call, None] = OrderedDict()
         self.containers: dict[str, Container] = {}
         #: The containers that take inputs, by how many they hold.
         self.slots: SlotIndex[Container] = SlotIndex()
-        #: Counts, never scanned: waiting_live + waiting_durable == sum of the queues.
+        #: Open calls; like all counts here it is kept, never found by a scan.
+        self.calls = 0
+        #: waiting_live + waiting_durable == sum of the queues of its calls.
         self.waiting_live = 0
         self.waiting_durable = 0
         self.leased_live = 0
         self.done = 0
         self.failed = 0
-        #: Its function is no more; it goes when it is empty.
+        #: Its function is no more; it goes when it has neither calls nor containers.
         self.is_leaving = False
         self.mean_duration: float | None = None
         self.mean_boot: float | None = None
@@ -203,11 +244,6 @@ class Pool:
         """Inputs without a container."""
         return self.waiting_live + self.waiting_durable
 
-    @property
-    def next_is_suspect(self) -> bool:
-        """Whether the next input was in a container that died."""
-        return self.ready[0].peek().is_suspect
-
     def count_waiting(self, call: Call, change: int) -> None:
         """Keep the counts when inputs of `call` enter or leave the queue."""
         if call.kind == "live":
@@ -215,29 +251,40 @@ class Pool:
         else:
             self.waiting_durable += change
 
+    def count_leased(self, call: Call, change: int) -> None:
+        """Keep the counts when inputs of `call` are leased or leave their slots."""
+        call.leased += change
+        if call.kind == "live":
+            self.leased_live += change
+
     def enqueue(self, call: Call, items: list[Input]) -> None:
         """Append inputs to the queue of their call."""
-        if not items:
-            return
-        if not call.waiting:
-            self.ready.append(call)
-        call.fresh.extend(items)
-        self.count_waiting(call, len(items))
+        if items:
+            self.ready.setdefault(call)
+            call.fresh.extend(items)
+            self.count_waiting(call, len(items))
 
     def enqueue_front(self, item: Input) -> None:
-        """Put a lost or recalled input before the others of its call, and its call first."""
+        """Put a lost or recalled input before the others of its call; a new call goes first."""
         call = item.call
-        if not call.waiting:
-            self.ready.appendleft(call)
+        if call not in self.ready:
+            self.ready[call] = None
+            self.ready.move_to_end(call, last=False)
         call.push_front(item)
         self.count_waiting(call, 1)
 
+    def peek(self) -> Input:
+        """The input that :meth:`take` takes next."""
+        return next(iter(self.ready)).peek()
+
     def take(self) -> Input:
         """Take the next input: calls take turns, first in first out inside a call."""
-        call = self.ready.popleft()
+        call = next(iter(self.ready))
         item = call.pop()
         if call.waiting:
-            self.ready.append(call)
+            self.ready.move_to_end(call)
+        else:
+            del self.ready[call]
         self.count_waiting(call, -1)
         return item
 
@@ -245,6 +292,6 @@ class Pool:
         """Take all waiting inputs of a call out of the queue."""
         items = call.clear()
         if items:
-            self.ready.remove(call)
+            del self.ready[call]
             self.count_waiting(call, -len(items))
         return items
