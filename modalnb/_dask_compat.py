@@ -5,6 +5,7 @@ Checked against distributed 2026.8.0.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,20 @@ class _NoServer:
 
     def stop(self) -> None:
         """Nothing listens."""
+
+
+class LineClient(Client):
+    """A client that reports a lost connection instead of trying, and logging, for 30 seconds."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        #: Set when the connection to the scheduler is gone.
+        self.lost = asyncio.Event()
+        super().__init__(*args, **kwargs)
+
+    async def _reconnect(self) -> None:
+        for callback in self._periodic_callbacks.values():
+            callback.stop()
+        self.lost.set()
 
 
 def on_stream(client: Client, op: str, handler: Callable[..., None]) -> None:

@@ -94,10 +94,11 @@ class Engine:
             "address": self.cluster.scheduler_address,
             "credentials": credentials,
             "pid": os.getpid(),
+            "parent": self.options.get("parent"),
             "version": m.PROTOCOL,
             "python": sys.version.split()[0],
         }
-        self.rendezvous = Rendezvous.announce(facts)
+        self.rendezvous = Rendezvous(facts)
         return facts
 
     async def close(self) -> None:

@@ -166,20 +166,20 @@ def connect(
     >>> with modalnb.connect():  # doctest: +SKIP
     ...     modalnb.Function.from_name("my-app", "process").remote(1)
     """
-    from modalnb.cluster import session as sessions
+    from modalnb.cluster import attach
 
     if context.home() is not None:
         raise InvalidError("`connect` is for notebooks and scripts; a container is connected.")
     if address is not None and cluster is not None:
         raise InvalidError("Give `connect` either an address or a `cluster`, not both.")
     if cluster is not None:
-        opened = sessions.attach_cluster(cluster, cores, max_containers)
+        opened = attach.attach_cluster(cluster, cores, max_containers)
     elif address is not None:
         if not isinstance(address, str):
             raise InvalidError(f"`address` must be a str; got {address!r}.")
-        opened = sessions.attach_address(address, security)
+        opened = attach.attach_address(address, security)
     else:
-        opened = sessions.attach()
+        opened = attach.attach()
     use(opened)
     return Connection(opened)
 

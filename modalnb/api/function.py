@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from modalnb import messages as m
-from modalnb.api import current, display, mapping
+from modalnb.api import current, display, mapping, tracebacks
 from modalnb.api.call import FunctionCall, new_call_id
 from modalnb.api.printing import Sink
-from modalnb.api.twin import static_twin, twin
+from modalnb.api.scaling import Scalable
+from modalnb.api.twin import twin
 from modalnb.api.waiting import (
     Ticket,
     ask,
-    ask_async,
     retry_refused,
     retry_refused_async,
     value_of,
@@ -26,43 +25,10 @@ from modalnb.payload import envelope
 from modalnb.payload.code import CodeCache, Definition, note_handle
 from modalnb.payload.failure import users_part
 from modalnb.plane.stub import Stub
-from modalnb.settings import FunctionSettings, checked_override
-from modalnb.snapshot import PoolSnapshot
+from modalnb.settings import FunctionSettings
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionStats:
-    """Modal's four numbers of a function.
-
-    Attributes
-    ----------
-    backlog : int
-        Inputs without a container.
-    num_total_runners : int
-        Containers, starting ones included.
-    num_running_inputs : int
-        Inputs that execute.
-    input_headroom : int
-        Free slots.
-    """
-
-    backlog: int
-    num_total_runners: int
-    num_running_inputs: int
-    input_headroom: int
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionAutoscalerSettings:
-    """The settings in force after :meth:`Function.update_autoscaler`."""
-
-    min_containers: int
-    max_containers: int | None
-    buffer_containers: int
-    scaledown_window: float
-
-
-class Function:
+class Function(Scalable):
     """A function that runs in containers; made by ``@app.function`` or :meth:`from_name`.
 
     It is not callable: say where it shall run with :meth:`remote`, :meth:`local`, :meth:`map` …
@@ -335,126 +301,9 @@ class Function:
     for_each = mapping.for_each_twin
     spawn_map = mapping.spawn_map_twin
 
-    # -- autoscaler ------------------------------------------------------------------------
-
-    @twin
-    def update_autoscaler(
-        self,
-        *,
-        min_containers: int | None = None,
-        max_containers: int | None = None,
-        buffer_containers: int | None = None,
-        scaledown_window: float | None = None,
-    ) -> FunctionAutoscalerSettings:
-        """Change how the pool scales, at once and until the next deploy; None keeps a value.
-
-        Changes add up. They are the same for everyone who uses the function.
-
-        Parameters
-        ----------
-        min_containers, max_containers, buffer_containers : int, optional
-            ``max_containers=0`` means as many as the cluster hosts.
-        scaledown_window : float, optional
-            Seconds for which a container may be idle.
-
-        Returns
-        -------
-        FunctionAutoscalerSettings
-            What is in force now.
-
-        Raises
-        ------
-        InvalidError
-            If a value is out of range, or the minimum would be above the maximum.
-
-        Examples
-        --------
-        >>> square.update_autoscaler(min_containers=2)  # doctest: +SKIP
-        """
-        return self._updated(min_containers, max_containers, buffer_containers, scaledown_window)
-
-    @update_autoscaler.aio
-    async def _update_autoscaler_aio(
-        self,
-        *,
-        min_containers: int | None = None,
-        max_containers: int | None = None,
-        buffer_containers: int | None = None,
-        scaledown_window: float | None = None,
-    ) -> FunctionAutoscalerSettings:
-        """The same for ``await``."""
-        import asyncio
-
-        return await asyncio.to_thread(
-            self._updated, min_containers, max_containers, buffer_containers, scaledown_window
-        )
-
-    def _updated(
-        self,
-        min_containers: int | None,
-        max_containers: int | None,
-        buffer_containers: int | None,
-        scaledown_window: float | None,
-    ) -> FunctionAutoscalerSettings:
-        values = {
-            "min_containers": min_containers,
-            "max_containers": max_containers,
-            "buffer_containers": buffer_containers,
-            "scaledown_window": scaledown_window,
-        }
-        checked_override(values)
-        stub = current.stub()
-        answer = ask(stub, "update", pool_id=self._pool_id(stub), values=values)
-        return FunctionAutoscalerSettings(**answer)
-
-    # -- views -----------------------------------------------------------------------------
-
-    @twin
-    def get_current_stats(self) -> FunctionStats:
-        """Modal's four numbers: backlog, containers, running inputs and free slots.
-
-        Examples
-        --------
-        >>> square.get_current_stats()  # doctest: +SKIP
-        FunctionStats(backlog=0, num_total_runners=0, num_running_inputs=0, input_headroom=0)
-        """
-        return _stats_of(self.snapshot())
-
-    @get_current_stats.aio
-    async def _get_current_stats_aio(self) -> FunctionStats:
-        """The same for ``await``."""
-        stub = current.stub()
-        facts = await ask_async(stub, "pool", pool_id=self._pool_id(stub))
-        return _stats_of(PoolSnapshot.from_dict(facts))
-
-    def snapshot(self) -> PoolSnapshot:
-        """All that is known of the pool at this instant."""
-        stub = current.stub()
-        return PoolSnapshot.from_dict(ask(stub, "pool", pool_id=self._pool_id(stub)))
-
-    def explain(self, last: int = 10) -> display.Explanation:
-        """The last decisions of the autoscaler with their reasons, newest last.
-
-        Examples
-        --------
-        >>> square.explain()  # doctest: +SKIP
-        """
-        stub = current.stub()
-        decisions = ask(stub, "explain", pool_id=self._pool_id(stub))
-        return display.Explanation(self._name, decisions[-last:])
-
-
-def _stats_of(pool: PoolSnapshot) -> FunctionStats:
-    return FunctionStats(
-        backlog=pool.pending,
-        num_total_runners=len(pool.containers) - pool.count("draining"),
-        num_running_inputs=pool.running,
-        input_headroom=pool.headroom,
-    )
-
 
 def _rebuild(name: str, app_name: str, app_id: str | None) -> Function:
     return Function(name=name, app_name=app_name, app_id=app_id)
 
 
-__all__ = ["Function", "FunctionAutoscalerSettings", "FunctionStats", "static_twin"]
+tracebacks.hide_our_frames()

@@ -1,4 +1,4 @@
-"""A process's session: starts an engine or attaches to a cluster, and closes what it opened."""
+"""A process's session: the connection to a plane, with the engine that may have been started."""
 
 from __future__ import annotations
 
@@ -10,21 +10,53 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from modalnb import messages as m
-from modalnb.cluster import rendezvous
 from modalnb.configuration import config
-from modalnb.exception import ConnectionError, Error, ExecutionError
+from modalnb.exception import ConnectionError, Error
 from modalnb.payload.shared_memory import Depot
 from modalnb.plane.stub import Stub
 
 if TYPE_CHECKING:
-    from distributed import Client, Security
+    from distributed import Security
+
+    from modalnb._dask_compat import LineClient
 
 CONNECT_SECONDS = 10.0
-WATCH_SECONDS = 0.5
+
+
+async def connect_client(address: str, security: Security | None) -> LineClient:
+    """A Dask client of the scheduler at this address, within :data:`CONNECT_SECONDS`.
+
+    Raises
+    ------
+    ConnectionError
+        If there is no scheduler that lets us in.
+    """
+    from modalnb._dask_compat import LineClient
+
+    client = None
+    try:
+        client = LineClient(
+            address,
+            security=security,
+            asynchronous=True,
+            set_as_default=False,
+            timeout=CONNECT_SECONDS,
+        )
+        # Dask's own timeout leaves out a peer that accepts the connection and stays silent.
+        return await asyncio.wait_for(client, CONNECT_SECONDS)
+    except Exception as error:
+        if client is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(client.close(), CONNECT_SECONDS)
+        why = f"{type(error).__name__}: {error}" if str(error) else "it stayed silent"
+        raise ConnectionError(
+            f"No Dask scheduler lets us in at {address} ({why}). "
+            "Check the address, and that the credentials are those of the scheduler."
+        ) from error
 
 
 class ClientLine:
@@ -34,7 +66,7 @@ class ClientLine:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="modalnb-loop", daemon=True)
         self._thread.start()
-        self.client: Client | None = None
+        self.client: LineClient | None = None
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -46,17 +78,9 @@ class ClientLine:
 
     async def connect(self, address: str, security: Security | None) -> None:
         """Connect to a scheduler."""
-        from distributed import Client
-
         from modalnb._dask_compat import quicken_client
 
-        self.client = await Client(
-            address,
-            security=security,
-            asynchronous=True,
-            set_as_default=False,
-            timeout=CONNECT_SECONDS,
-        )
+        self.client = await connect_client(address, security)
         quicken_client(self.client)
 
     def send(self, message: dict[str, Any]) -> None:
@@ -73,9 +97,7 @@ class ClientLine:
     async def wait_lost(self) -> None:
         """Return when the connection is gone."""
         assert self.client is not None
-        comm = self.client.scheduler_comm.comm
-        while not comm.closed():  # noqa: ASYNC110  (a comm has no event for it)
-            await asyncio.sleep(WATCH_SECONDS)
+        await self.client.lost.wait()
 
     def close(self) -> None:
         """Close the client, end what runs on the loop, and end the loop."""
@@ -247,150 +269,3 @@ def _end_engine(engine: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         engine.kill()
         engine.wait()
-
-
-def attach() -> Session:
-    """Connect to an engine of this user that is running already."""
-    from distributed import Security
-
-    facts = rendezvous.find()
-    session = Session("attached")
-    try:
-        session.connect(facts["address"], Security(require_encryption=True, **facts["credentials"]))
-    except BaseException:
-        session.close()
-        raise
-    return session
-
-
-def attach_address(address: str, security: Any) -> Session:
-    """Connect to a scheduler whose workers somebody else starts; they are leased."""
-    from modalnb.cluster.backends.fixed import FixedBackend
-
-    session = Session("fixed")
-    try:
-        _install_plane(session, address, security)
-        session.connect(address, security)
-        _operate(session, _Bare(session), lambda op: FixedBackend(op.release), security, address)
-    except BaseException:
-        session.close()
-        raise
-    return session
-
-
-def attach_cluster(cluster: Any, cores: float | None, room: int | None) -> Session:
-    """Connect to the scheduler of a SpecCluster and start containers as workers of it."""
-    from modalnb.cluster.backends.base import Capacity
-    from modalnb.cluster.backends.spec import UNKNOWN_ROOM, SpecBackend
-
-    if not hasattr(cluster, "worker_spec"):
-        raise ExecutionError(
-            f"{type(cluster).__name__} is not a SpecCluster, so single workers cannot be added. "
-            "Connect to its scheduler address instead: its workers are then leased."
-        )
-    session = Session("cluster")
-    address, security = cluster.scheduler_address, cluster.security
-    capacity = Capacity(cores=cores or _cores_of(cluster), room=room or UNKNOWN_ROOM)
-    try:
-        _install_plane(session, address, security)
-        session.connect(address, security)
-        _operate(
-            session,
-            cluster,
-            lambda _: SpecBackend(cluster, capacity=capacity),
-            security,
-            address,
-        )
-    except BaseException:
-        session.close()
-        raise
-    return session
-
-
-def _cores_of(cluster: Any) -> float | None:
-    """Cores of a cluster on this machine; None where they cannot be known."""
-    from dask.system import CPU_COUNT
-    from distributed import LocalCluster
-
-    return float(CPU_COUNT) if isinstance(cluster, LocalCluster) else None
-
-
-def _install_plane(session: Session, address: str, security: Any) -> None:
-    from modalnb.plane.scheduler_plugin import PlanePlugin
-    from modalnb.runtime.worker_plugin import ContainerPlugin
-
-    async def install() -> None:
-        await session.line.connect(address, security)
-        plugin = PlanePlugin(containers=ContainerPlugin(), keep_days=config.result_days)
-        assert session.line.client is not None
-        await session.line.client.register_plugin(plugin)
-        await session.line.client.close()
-
-    try:
-        session.line.run(install(), config.start_timeout)
-    except Exception as error:
-        raise ConnectionError(
-            f"The plane could not be installed on the scheduler at {address} "
-            f"({type(error).__name__}: {error}). modalnb must be installed there, and the "
-            "credentials must be those of the cluster."
-        ) from error
-
-
-class _Bare:
-    """Stands where a cluster would be when there is only an address."""
-
-    def __init__(self, session: Session) -> None:
-        from distributed.core import Status
-        from tornado.ioloop import IOLoop
-
-        self.status = Status.running
-        self.scheduler_comm = None
-        self.loop: Any = session.line.run(_call(IOLoop.current))
-
-
-async def _call(function: Callable[[], Any]) -> Any:
-    return function()
-
-
-def _operate(
-    session: Session,
-    cluster: Any,
-    make_backend: Callable[[Any], Any],
-    security: Any,
-    address: str,
-) -> None:
-    """Run an operator on the cluster's loop, unless the cluster has one already."""
-    from distributed import Client
-
-    from modalnb.cluster.operator import Operator
-
-    async def begin() -> Any:
-        client = await Client(address, security=security, asynchronous=True, set_as_default=False)
-        operator = Operator(cluster, None, client)  # type: ignore[arg-type]
-        operator.backend = make_backend(operator)
-        if not await operator.begin():
-            await client.close()
-            return None
-        return operator
-
-    operator = _on_loop(cluster.loop, begin)
-    if operator is None:
-        return
-
-    async def end() -> None:
-        await operator.close()
-        await operator.client.close()
-
-    def close() -> None:
-        with contextlib.suppress(Exception):
-            _on_loop(cluster.loop, end)
-
-    session.on_close(close)
-
-
-def _on_loop(loop: Any, work: Callable[[], Awaitable[Any]]) -> Any:
-    """Run a coroutine function on a tornado loop of another thread and wait for it."""
-    return asyncio.run_coroutine_threadsafe(
-        work(),  # type: ignore[arg-type]
-        loop.asyncio_loop,
-    ).result(config.start_timeout)

@@ -76,6 +76,17 @@ def users_part(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
+def without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without any frame of ours."""
+    if trace is None or shows_our_frames():
+        return trace
+    rest = without_ours(trace.tb_next)
+    if is_ours(trace.tb_frame.f_code.co_filename):
+        return rest
+    trace.tb_next = rest
+    return trace
+
+
 def describe(error: BaseException) -> Failure:
     """Turn a caught exception into what travels to the caller."""
     trace = users_part(error.__traceback__)
@@ -85,10 +96,8 @@ def describe(error: BaseException) -> Failure:
     try:
         travels = _Builtin.of(error) if type(error).__module__ == "builtins" else error
         frames = [bytes(f) for f in pickling.dumps(travels, "exception")]
-    except SerializationError as why:
-        culprit = str(why)
     except Exception as why:
-        culprit = find_culprit(error, "exception", why)
+        culprit = find_culprit(error, "exception", why.__cause__ or why)
     chain = tblib.Traceback(trace).as_dict() if trace is not None else None
     return Failure(frames=frames, traceback=chain, text=text, culprit=culprit)
 

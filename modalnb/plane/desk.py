@@ -34,6 +34,8 @@ class Desk:
         self.operator_tells_fates = False
         self.cores: float | None = None
         self.room: int | None = None
+        #: Containers on workers that were here before and stay: they are taken back, not ended.
+        self.leased: set[str] = set()
         self._seq = itertools.count(1)
         self._cpu: dict[str, float] = {}
         self._verbs: dict[str, Callable[..., Any]] = {
@@ -112,9 +114,17 @@ class Desk:
         """End the ephemeral apps of a client; the operator's place becomes free."""
         if client == self.operator:
             self.operator = None
+            self._lose_unborn()
         for app in list(self.plane.registry.apps.values()):
             if app.owner == f"c:{client}" and not app.is_deployed:
                 self._stop_app(app)
+
+    def _lose_unborn(self) -> None:
+        """What the operator was starting will not come; that is no failure of the function."""
+        unborn = [c.id for c in self.plane.ledger.containers.values() if c.ready_at is None]
+        self.plane.apply(ev.DrainAsked(container_ids=tuple(unborn)))
+        for name in unborn:
+            self.plane.apply(ev.ContainerLost(container_id=name, story="its operator left"))
 
     # -- calls -----------------------------------------------------------------------------
 
@@ -185,10 +195,13 @@ class Desk:
         self, client: str, cores: float | None, room: int | None, tells_fates: bool
     ) -> bool:
         if self.operator not in (None, client):
-            return False
+            only_leases = cores is None and room is None
+            if only_leases or self.cores is not None or self.room is not None:
+                return False
+            self.tell_operator({"replaced": client})
         self.operator, self.cores, self.room = client, cores, room
         self.operator_tells_fates = tells_fates
-        self.plane.wake(list(self.plane.ledger.pools))
+        self.plane.enactor.wake(list(self.plane.ledger.pools))
         return True
 
     def _answer_pools(self, pool_ids: list[str] | None = None) -> dict[str, Any]:
@@ -202,21 +215,21 @@ class Desk:
 
     def _answer_expect(self, pool_id: str, container_ids: list[str]) -> list[str]:
         """The operator starts these containers; those that are here already get to work."""
-        for name in container_ids:
+        fresh = [name for name in container_ids if name not in self.plane.ledger.containers]
+        for name in fresh:
+            is_here = name in self.plane.addresses
+            if is_here and not self.operator_tells_fates:
+                self.leased.add(name)
             self.plane.apply(ev.ContainerExpected(container_id=name, pool_id=pool_id))
-            if name in self.plane.addresses:
+            if is_here:
                 self.plane.apply(ev.ContainerReady(container_id=name, pool_id=pool_id))
-        return container_ids
+        return fresh
 
     def _answer_drain(self, container_ids: list[str]) -> None:
         self.plane.apply(ev.DrainAsked(container_ids=tuple(container_ids)))
 
     def _answer_fate(self, container_id: str, story: str) -> None:
         self.plane.tell_fate(container_id, story)
-
-    def _answer_release(self, container_id: str) -> None:
-        """A leased worker that is not ours to end goes back to those without a pool."""
-        self.plane.apply(ev.ContainerLost(container_id=container_id, story="released"))
 
     def _answer_printed(self, container_id: str, lines: list[tuple[Any, ...]]) -> None:
         self.plane.print_lines(container_id, lines)
@@ -231,6 +244,12 @@ class Desk:
         """Send an order to whoever starts and ends containers."""
         if self.operator in self.plane.scheduler.client_comms:
             self.plane.scheduler.client_send(self.operator, {"op": m.OPERATE, "order": order})
+
+    def release(self, container_id: str) -> None:
+        """A leased worker goes back to those without a pool, for whoever is short of them."""
+        self.leased.discard(container_id)
+        self.plane.apply(ev.ContainerLost(container_id=container_id, story="released"))
+        self.plane.enactor.wake(())
 
     # -- snapshots -------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from modalnb.core.ledger import Ledger
 from modalnb.payload import envelope
 from modalnb.payload.shared_memory import Depot
 from modalnb.plane.desk import Desk
+from modalnb.plane.enactor import Enactor
 from modalnb.plane.keeper import Keeper
 from modalnb.plane.registry import Registry
 from modalnb.settings import FunctionSettings, Limits
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.025
-WAKE_SECONDS = 0.02
 EXPIRE_SECONDS = 600.0
 #: How long the loss of a container waits for word of how its process ended.
 FATE_SECONDS = 0.25
+#: How long a worker that has arrived may take to greet.
+HELLO_SECONDS = 10.0
 
 
 def _guarded(handler: Callable[..., None]) -> Callable[..., None]:
@@ -53,7 +55,8 @@ def _guarded(handler: Callable[..., None]) -> Callable[..., None]:
 class PlanePlugin(SchedulerPlugin):
     """One plane on one scheduler; registering it twice keeps the first."""
 
-    name = f"modalnb-plane-{m.PROTOCOL}"
+    #: The same for all protocols: of two planes each would take the other's messages.
+    name = "modalnb-plane"
     idempotent = True
 
     def __init__(
@@ -78,19 +81,14 @@ class PlanePlugin(SchedulerPlugin):
         self.registry = Registry()
         self.keeper = Keeper(self.keep_days * 86_400)
         self.desk = Desk(self)
+        self.enactor = Enactor(self)
         #: Addresses of workers that run the container plugin, by container id, and back.
         self.addresses: dict[str, str] = {}
         self.containers: dict[str, str] = {}
         self.hellos: dict[str, dict[str, Any]] = {}
         self.usage: dict[str, dict[str, Any]] = {}
-        #: Code that each container has, so that it travels once.
-        self._sent_code: dict[str, set[str]] = {}
         self._fates: dict[str, str] = {}
-        #: Who gets what a container prints below Python after its input has ended.
-        self._last_callers: dict[str, list[tuple[str, str]]] = {}
         self._leaving: dict[str, asyncio.TimerHandle] = {}
-        self._woken: set[str] = set()
-        self._woken_at = 0.0
         self._ticking = False
         self.loop = asyncio.get_running_loop()
         for op, handler in self._stream_handlers().items():
@@ -212,9 +210,7 @@ class PlanePlugin(SchedulerPlugin):
         for batch in _batches(outputs):
             self.reply(caller, kind="kept", outputs=batch)
 
-    def _on_ask(
-        self, *, ask_id: int, verb: str, arguments: dict[str, Any], **sender: Any
-    ) -> None:
+    def _on_ask(self, *, ask_id: int, verb: str, arguments: dict[str, Any], **sender: Any) -> None:
         answer = self.desk.answer(verb, arguments)
         self.reply(_caller(**sender), kind="answer", ask_id=ask_id, answer=answer)
 
@@ -222,7 +218,8 @@ class PlanePlugin(SchedulerPlugin):
 
     def _on_hello(self, *, worker: str, container_id: str, version: int, **facts: Any) -> None:
         if version != m.PROTOCOL:
-            logger.error("modalnb: container %s speaks protocol %s", container_id, version)
+            text = f"its modalnb speaks protocol {version}, that of the scheduler {m.PROTOCOL}; "
+            self.tell_fate(container_id, text + "install the same version on both")
             return
         self.addresses[container_id] = worker
         self.containers[worker] = container_id
@@ -232,7 +229,7 @@ class PlanePlugin(SchedulerPlugin):
         if expected is not None:
             self.apply(ev.ContainerReady(container_id=container_id, pool_id=expected.pool.id))
         else:
-            self.wake(())
+            self.enactor.wake(())
 
     def _on_outputs(self, *, worker: str, outputs: tuple[Any, ...], **_: Any) -> None:
         container_id = self.containers.get(worker)
@@ -268,13 +265,26 @@ class PlanePlugin(SchedulerPlugin):
             container = self.ledger.containers.get(container_id)
             held = container.leases.values() if container else ()
             running = {(item.call.caller, item.call.id): None for item in held if item}
-            return list(running) or self._last_callers.get(container_id, [])
+            return list(running) or self.enactor.last_callers.get(container_id, [])
         call = self.ledger.calls.get(call_id)
         kept = self.keeper.calls.get(call_id)
         caller = call.caller if call else kept.owner if kept else None
         return [(caller, call_id)] if caller else []
 
     # -- from Dask -------------------------------------------------------------------------
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        """A worker has arrived; if it is one of ours, its hello follows."""
+        name = str(scheduler.workers[worker].name)
+        expected = self.ledger.containers.get(name)
+        if expected is not None and expected.ready_at is None:
+            self.loop.call_later(HELLO_SECONDS, self._miss_hello, name)
+
+    def _miss_hello(self, container_id: str) -> None:
+        expected = self.ledger.containers.get(container_id)
+        if expected is not None and expected.ready_at is None:
+            text = f"its worker has said nothing for {HELLO_SECONDS:g} s; is modalnb installed there"
+            self.tell_fate(container_id, f"{text}, with the same version?")
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
         """A container's stream has ended: wait a moment for word of how its process ended."""
@@ -304,8 +314,7 @@ class PlanePlugin(SchedulerPlugin):
         where = f" (process {facts['pid']} on {facts['host']})" if facts else ""
         story = self._fates.pop(container_id, "its connection ended")
         self.usage.pop(container_id, None)
-        self._sent_code.pop(container_id, None)
-        self._last_callers.pop(container_id, None)
+        self.enactor.forget(container_id)
         self.desk.tell_operator({"lost": container_id})
         self.apply(
             ev.ContainerLost(
@@ -339,7 +348,7 @@ class PlanePlugin(SchedulerPlugin):
     def apply(self, event: ev.Event) -> None:
         """Give an event to the ledger and carry out what it says."""
         for instruction in self.ledger.handle(event, time.monotonic()):
-            _ENACT[type(instruction)](self, instruction)
+            self.enactor.enact(instruction)
         if self.ledger.wants_ticks and not self._ticking:
             self._ticking = True
             self.loop.call_later(TICK_SECONDS, self._tick)
@@ -348,88 +357,6 @@ class PlanePlugin(SchedulerPlugin):
         self._ticking = False
         self.apply(ev.Tick())
 
-    def _enact_run(self, order: ev.RunInputs) -> None:
-        address = self.addresses.get(order.container_id)
-        if address is None:
-            return
-        last = self.ledger.calls.get(order.inputs[-1][1])
-        if last is not None:
-            self._last_callers[order.container_id] = [(last.caller, last.id)]
-        sent = self._sent_code.setdefault(order.container_id, set())
-        for code in {item[3] for item in order.inputs} - sent:
-            sent.add(code)
-            self._send(address, {"op": m.CODE, "code": code, "blob": self.registry.blob(code)})
-        self._send(address, {"op": m.RUN, "inputs": order.inputs})
-
-    def _enact_recall(self, order: ev.RecallLeases) -> None:
-        self._send_to(order.container_id, {"op": m.RECALL, "leases": order.leases})
-
-    def _enact_cancel(self, order: ev.CancelLeases) -> None:
-        self._send_to(order.container_id, {"op": m.STOP, "leases": order.leases})
-
-    def _enact_retire(self, order: ev.RetireContainer) -> None:
-        self.desk.tell_operator({"retire": (order.container_id, order.pool_id)})
-
-    def _enact_kill(self, order: ev.KillContainer) -> None:
-        self.desk.tell_operator({"kill": (order.container_id, order.pool_id)})
-
-    def _enact_deliver(self, order: ev.DeliverOutputs) -> None:
-        self.reply(order.caller, kind="outputs", outputs=order.outputs)
-
-    def _enact_keep(self, order: ev.KeepOutputs) -> None:
-        waiting: dict[str, list[Any]] = {}
-        for output in order.outputs:
-            for caller in self.keeper.keep(output):
-                waiting.setdefault(caller, []).append(output)
-        for caller, outputs in waiting.items():
-            self.reply(caller, kind="kept", outputs=outputs)
-
-    def _enact_accepted(self, order: ev.CallAccepted) -> None:
-        self.reply(order.caller, kind="accepted", call_id=order.call_id)
-
-    def _enact_refused(self, order: ev.InputsRefused) -> None:
-        if kept := self.keeper.calls.get(order.call_id):
-            kept.admitted = order.start
-            kept.is_complete = False
-            if not order.start:
-                del self.keeper.calls[order.call_id]
-        self.reply(
-            order.caller,
-            kind="refused",
-            call_id=order.call_id,
-            start=order.start,
-            limit=order.limit,
-            current=order.current,
-            maximum=order.maximum,
-        )
-
-    def _enact_ended(self, order: ev.CallEnded) -> None:
-        self.registry.release_code(order.code)
-        if order.kind == "durable":
-            self.keeper.end(order.call_id, time.time())
-
-    def _enact_spent(self, order: ev.PayloadsSpent) -> None:
-        for payload in order.payloads:
-            envelope.discard(payload, self.depot)
-
-    def _enact_pool_gone(self, order: ev.PoolGone) -> None:
-        self.desk.tell_operator({"forget": order.pool_id})
-
-    def _enact_changed(self, order: ev.PoolChanged) -> None:
-        self.wake((order.pool_id,))
-
-    def wake(self, pools: Iterable[str]) -> None:
-        """Ask the operator to look at these pools, many changes in one message."""
-        if not self._woken:
-            wait = max(0.0, self._woken_at + WAKE_SECONDS - time.monotonic())
-            self.loop.call_later(wait, self._send_wake)
-        self._woken.update(pools or ("",))
-
-    def _send_wake(self) -> None:
-        self._woken_at = time.monotonic()
-        pools, self._woken = sorted(self._woken), set()
-        self.desk.tell_operator({"wake": pools})
-
     def _expire(self) -> None:
         for payload in self.keeper.expire(time.time()):
             envelope.discard(payload, self.depot)
@@ -437,7 +364,8 @@ class PlanePlugin(SchedulerPlugin):
 
     # -- sending ---------------------------------------------------------------------------
 
-    def _send_to(self, container_id: str, message: dict[str, Any]) -> None:
+    def send_to(self, container_id: str, message: dict[str, Any]) -> None:
+        """Send to a container, if it is still there."""
         address = self.addresses.get(container_id)
         if address is not None:
             self._send(address, message)
@@ -466,20 +394,3 @@ def _caller(client: str | None = None, worker: str | None = None) -> str:
 def _batches(outputs: list[Any]) -> Iterable[list[Any]]:
     for start in range(0, len(outputs), m.MAX_BATCH):
         yield outputs[start : start + m.MAX_BATCH]
-
-
-_ENACT: dict[type[ev.Instruction], Callable[[PlanePlugin, Any], None]] = {
-    ev.RunInputs: PlanePlugin._enact_run,
-    ev.RecallLeases: PlanePlugin._enact_recall,
-    ev.CancelLeases: PlanePlugin._enact_cancel,
-    ev.RetireContainer: PlanePlugin._enact_retire,
-    ev.KillContainer: PlanePlugin._enact_kill,
-    ev.DeliverOutputs: PlanePlugin._enact_deliver,
-    ev.KeepOutputs: PlanePlugin._enact_keep,
-    ev.CallAccepted: PlanePlugin._enact_accepted,
-    ev.InputsRefused: PlanePlugin._enact_refused,
-    ev.CallEnded: PlanePlugin._enact_ended,
-    ev.PayloadsSpent: PlanePlugin._enact_spent,
-    ev.PoolGone: PlanePlugin._enact_pool_gone,
-    ev.PoolChanged: PlanePlugin._enact_changed,
-}

@@ -75,7 +75,11 @@ def test_update_autoscaler_acts_at_once_and_adds_up(app: modalnb.App, wait_until
     assert settings.scaledown_window == 0.3
     wait_until(lambda: work.snapshot().count("idle") == 2)
     settings = work.update_autoscaler(max_containers=4, buffer_containers=1)
-    assert (settings.min_containers, settings.max_containers, settings.buffer_containers) == (2, 4, 1)
+    assert (settings.min_containers, settings.max_containers, settings.buffer_containers) == (
+        2,
+        4,
+        1,
+    )
     work.update_autoscaler(min_containers=0)
     wait_until(lambda: _live(work) == 0)
 

@@ -215,7 +215,7 @@ def test_cancel_replaces_a_container_that_does_not_let_go(
         for _ in range(rounds):
             try:
                 threading.Event().wait(5)
-            except BaseException:  # noqa: S112
+            except BaseException:
                 continue
 
     call = stubborn.spawn(1000)

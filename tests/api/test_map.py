@@ -33,9 +33,7 @@ def test_map_unordered_gives_every_result_once(square: modalnb.Function) -> None
     assert sorted(results) == [i * i for i in range(500)]
 
 
-def test_map_unordered_gives_fast_results_before_slow_ones(
-    app: modalnb.App, tmp_path: Any
-) -> None:
+def test_map_unordered_gives_fast_results_before_slow_ones(app: modalnb.App, tmp_path: Any) -> None:
     """Results come by completion: the first input ends only when the others are done."""
     gate = str(tmp_path / "gate")
 

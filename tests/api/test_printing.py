@@ -29,9 +29,7 @@ def test_prints_of_both_streams_come_before_the_result(
     assert err == "careful\n"
 
 
-def test_prints_of_a_map_are_complete(
-    app: modalnb.App, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_prints_of_a_map_are_complete(app: modalnb.App, capsys: pytest.CaptureFixture[str]) -> None:
     @app.function(max_containers=2)
     def talk(x: int) -> None:
         print(f"line {x}")

@@ -1,0 +1,141 @@
+"""Carries out the instructions of the ledger: one method for each kind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from modalnb import messages as m
+from modalnb.core import events as ev
+from modalnb.payload import envelope
+
+if TYPE_CHECKING:
+    from modalnb.plane.scheduler_plugin import PlanePlugin
+
+WAKE_SECONDS = 0.02
+
+
+class Enactor:
+    """The hands of a plane: sends to containers, callers and the operator."""
+
+    def __init__(self, plane: PlanePlugin) -> None:
+        self._plane = plane
+        #: Code that each container has, so that it travels once.
+        self._sent_code: dict[str, set[str]] = {}
+        #: Who gets what a container prints below Python after its input has ended.
+        self.last_callers: dict[str, list[tuple[str, str]]] = {}
+        self._woken: set[str] = set()
+        self._woken_at = 0.0
+
+    def enact(self, instruction: ev.Instruction) -> None:
+        """Carry out one instruction."""
+        _ENACT[type(instruction)](self, instruction)
+
+    def forget(self, container_id: str) -> None:
+        """A container is gone."""
+        self._sent_code.pop(container_id, None)
+        self.last_callers.pop(container_id, None)
+
+    def _enact_run(self, order: ev.RunInputs) -> None:
+        last = self._plane.ledger.calls.get(order.inputs[-1][1])
+        if last is not None:
+            self.last_callers[order.container_id] = [(last.caller, last.id)]
+        sent = self._sent_code.setdefault(order.container_id, set())
+        for code in {item[3] for item in order.inputs} - sent:
+            sent.add(code)
+            self._plane.send_to(
+                order.container_id,
+                {"op": m.CODE, "code": code, "blob": self._plane.registry.blob(code)},
+            )
+        self._plane.send_to(order.container_id, {"op": m.RUN, "inputs": order.inputs})
+
+    def _enact_recall(self, order: ev.RecallLeases) -> None:
+        self._plane.send_to(order.container_id, {"op": m.RECALL, "leases": order.leases})
+
+    def _enact_cancel(self, order: ev.CancelLeases) -> None:
+        self._plane.send_to(order.container_id, {"op": m.STOP, "leases": order.leases})
+
+    def _enact_retire(self, order: ev.RetireContainer) -> None:
+        desk = self._plane.desk
+        if order.container_id in desk.leased:
+            self._plane.loop.call_soon(desk.release, order.container_id)
+            return
+        desk.tell_operator({"retire": (order.container_id, order.pool_id)})
+
+    def _enact_kill(self, order: ev.KillContainer) -> None:
+        self._plane.desk.tell_operator({"kill": (order.container_id, order.pool_id)})
+
+    def _enact_deliver(self, order: ev.DeliverOutputs) -> None:
+        self._plane.reply(order.caller, kind="outputs", outputs=order.outputs)
+
+    def _enact_keep(self, order: ev.KeepOutputs) -> None:
+        waiting: dict[str, list[Any]] = {}
+        for output in order.outputs:
+            for caller in self._plane.keeper.keep(output):
+                waiting.setdefault(caller, []).append(output)
+        for caller, outputs in waiting.items():
+            self._plane.reply(caller, kind="kept", outputs=outputs)
+
+    def _enact_accepted(self, order: ev.CallAccepted) -> None:
+        self._plane.reply(order.caller, kind="accepted", call_id=order.call_id)
+
+    def _enact_refused(self, order: ev.InputsRefused) -> None:
+        if kept := self._plane.keeper.calls.get(order.call_id):
+            kept.admitted = order.start
+            kept.is_complete = False
+            if not order.start:
+                del self._plane.keeper.calls[order.call_id]
+        self._plane.reply(
+            order.caller,
+            kind="refused",
+            call_id=order.call_id,
+            start=order.start,
+            limit=order.limit,
+            current=order.current,
+            maximum=order.maximum,
+        )
+
+    def _enact_ended(self, order: ev.CallEnded) -> None:
+        self._plane.registry.release_code(order.code)
+        if order.kind == "durable":
+            self._plane.keeper.end(order.call_id, time.time())
+
+    def _enact_spent(self, order: ev.PayloadsSpent) -> None:
+        for payload in order.payloads:
+            envelope.discard(payload, self._plane.depot)
+
+    def _enact_pool_gone(self, order: ev.PoolGone) -> None:
+        self._plane.desk.tell_operator({"forget": order.pool_id})
+
+    def _enact_changed(self, order: ev.PoolChanged) -> None:
+        self.wake((order.pool_id,))
+
+    def wake(self, pools: Iterable[str]) -> None:
+        """Ask the operator to look at these pools, many changes in one message."""
+        if not self._woken:
+            wait = max(0.0, self._woken_at + WAKE_SECONDS - time.monotonic())
+            self._plane.loop.call_later(wait, self._send_wake)
+        self._woken.update(pools or ("",))
+
+    def _send_wake(self) -> None:
+        self._woken_at = time.monotonic()
+        pools, self._woken = sorted(self._woken), set()
+        self._plane.desk.tell_operator({"wake": pools})
+
+
+_ENACT: dict[type[ev.Instruction], Callable[[Enactor, Any], None]] = {
+    ev.RunInputs: Enactor._enact_run,
+    ev.RecallLeases: Enactor._enact_recall,
+    ev.CancelLeases: Enactor._enact_cancel,
+    ev.RetireContainer: Enactor._enact_retire,
+    ev.KillContainer: Enactor._enact_kill,
+    ev.DeliverOutputs: Enactor._enact_deliver,
+    ev.KeepOutputs: Enactor._enact_keep,
+    ev.CallAccepted: Enactor._enact_accepted,
+    ev.InputsRefused: Enactor._enact_refused,
+    ev.CallEnded: Enactor._enact_ended,
+    ev.PayloadsSpent: Enactor._enact_spent,
+    ev.PoolGone: Enactor._enact_pool_gone,
+    ev.PoolChanged: Enactor._enact_changed,
+}
