@@ -82,7 +82,7 @@ class Container:
             self._tokens.put(job[0])
         if not self._is_measuring:
             self._is_measuring = True
-            self._usage_mark = (time.monotonic(), time.process_time())
+            self._usage_mark = (time.monotonic(), _cpu_seconds())
             self._loop.call_later(USAGE_SECONDS, self._report_usage)
 
     def on_recall(self, leases: Iterable[int]) -> None:
@@ -119,11 +119,11 @@ class Container:
             raise InputCancellation
 
     def _report_usage(self) -> None:
-        """CPU since the last report, as cores, and resident memory; only while there is work."""
+        """Cores wanted since the last report, and resident memory; only while there is work."""
         is_busy = self._running is not None
-        now, cpu = time.monotonic(), time.process_time()
+        now, cpu = time.monotonic(), _cpu_seconds()
         then, cpu_then = self._usage_mark
-        used = (cpu - cpu_then) / max(now - then, 1e-9)
+        used = max(0.0, cpu - cpu_then) / max(now - then, 1e-9)
         self._send({"op": m.USAGE, "cpu": used, "memory": _resident_bytes(), "is_new": is_busy})
         self._usage_mark = (now, cpu)
         self._is_measuring = is_busy
@@ -217,6 +217,24 @@ class Container:
         if self._outputs:
             outputs, self._outputs = self._outputs, []
             self._send({"op": m.OUTPUTS, "outputs": outputs})
+
+
+def _cpu_seconds() -> float:
+    """CPU time that the threads of this process had, and that they waited for.
+
+    With the time that they had alone, containers that crowd each other out would seem to need
+    little, and more and more of them would be started.
+    """
+    nanoseconds = 0
+    try:
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                with open(f"/proc/self/task/{thread}/schedstat") as file:
+                    had, waited, _ = file.read().split()
+                nanoseconds += int(had) + int(waited)
+    except (OSError, ValueError):
+        return time.process_time()
+    return nanoseconds / 1e9 or time.process_time()
 
 
 def _resident_bytes() -> int:
