@@ -13,6 +13,8 @@ from modalnb.cluster.pool_view import PoolView
 from modalnb.core.autoscaling import Decision, Memory, decide
 
 logger = logging.getLogger(__name__)
+# Dask would announce the start and the end of each pool's autoscaler where the user works.
+logging.getLogger(Adaptive.__module__).setLevel(logging.WARNING)
 
 #: The safety net; demand, settings and expiring containers wake the policy by themselves.
 INTERVAL_SECONDS = 1.0

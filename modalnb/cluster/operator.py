@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +16,7 @@ from modalnb._dask_compat import on_stream, quicken_client
 from modalnb.cluster.adaptive import PoolAdaptive
 from modalnb.cluster.backends.base import Backend
 from modalnb.cluster.pool_view import PoolView
+from modalnb.exception import ConnectionError
 from modalnb.snapshot import PoolSnapshot
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ class Operator:
         self._unassigned: list[str] = []
         self._numbers = itertools.count()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.on_replaced: Callable[[], None] = lambda: None
 
     async def begin(self) -> bool:
         """Take up work; False if the cluster has an operator already."""
@@ -51,15 +54,22 @@ class Operator:
 
     async def close(self) -> None:
         """Stop scaling and end the containers that were started here."""
-        for adaptive in self._adaptives.values():
-            adaptive.stop(reason="operator closed")
+        self._stop_scaling("operator closed")
         for task in list(self._tasks):
             task.cancel()
         await self.backend.close()
 
+    def _stop_scaling(self, reason: str) -> None:
+        for adaptive in self._adaptives.values():
+            adaptive.stop(reason=reason)
+        self._adaptives.clear()
+
     async def ask(self, verb: str, **arguments: Any) -> Any:
         """Ask the plane."""
-        answer = await getattr(self.client.scheduler, m.RPC)(verb=verb, arguments=arguments)
+        scheduler = self.client.scheduler
+        if scheduler is None:
+            raise ConnectionError("The scheduler is gone.")
+        answer = await getattr(scheduler, m.RPC)(verb=verb, arguments=arguments)
         if isinstance(answer, dict):
             m.raise_error(answer)
         return answer
@@ -119,6 +129,11 @@ class Operator:
         if adaptive is not None:
             adaptive.stop(reason="pool removed")
 
+    def _order_replaced(self, successor: str) -> None:
+        """Another client can start containers where this one can only lease workers."""
+        self._stop_scaling("operator replaced")
+        self.on_replaced()
+
     # -- news of the backend ---------------------------------------------------------------
 
     def _on_ended(self, name: str, story: str) -> None:
@@ -135,7 +150,3 @@ class Operator:
         task = asyncio.ensure_future(quietly())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def release(self, container_id: str) -> None:
-        """Give a leased worker back to those without a pool."""
-        self._spawn(self.ask("release", container_id=container_id))

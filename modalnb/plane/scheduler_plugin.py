@@ -283,8 +283,8 @@ class PlanePlugin(SchedulerPlugin):
     def _miss_hello(self, container_id: str) -> None:
         expected = self.ledger.containers.get(container_id)
         if expected is not None and expected.ready_at is None:
-            text = f"its worker has said nothing for {HELLO_SECONDS:g} s; is modalnb installed there"
-            self.tell_fate(container_id, f"{text}, with the same version?")
+            story = "its worker came up without modalnb; is it installed there?"
+            self.tell_fate(container_id, story)
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
         """A container's stream has ended: wait a moment for word of how its process ended."""
@@ -314,6 +314,7 @@ class PlanePlugin(SchedulerPlugin):
         where = f" (process {facts['pid']} on {facts['host']})" if facts else ""
         story = self._fates.pop(container_id, "its connection ended")
         self.usage.pop(container_id, None)
+        self.desk.leased.discard(container_id)
         self.enactor.forget(container_id)
         self.desk.tell_operator({"lost": container_id})
         self.apply(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+
+#: Characters of a function's name in the ids of its containers; job queues limit names.
+MAX_NAME = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,9 @@ class Backend(Protocol):
 
 
 def container_name(function: str, token: str, number: int) -> str:
-    """An id that is never used twice and tells a person which function it belongs to."""
-    safe = "".join(c if c.isalnum() else "-" for c in function).strip("-") or "f"
+    """An id that is never used twice and tells a person which function it belongs to.
+
+    It becomes part of job scripts and command lines, so it keeps to ``[A-Za-z0-9._-]``.
+    """
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", function)[:MAX_NAME].strip("-.") or "f"
     return f"ta-{safe}-{token}-{number}"

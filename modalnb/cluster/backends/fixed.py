@@ -8,34 +8,29 @@ from modalnb.cluster.backends.base import Capacity
 
 
 class FixedBackend:
-    """Hands out workers that have no pool, and takes them back."""
+    """Hands out workers that have no pool; the plane takes them back by itself."""
 
     tells_fates = False
 
-    def __init__(self, release: Callable[[str], None]) -> None:
+    def __init__(self) -> None:
         self.on_ended: Callable[[str, str], None] = lambda name, story: None
         self.on_printed: Callable[[str, str], None] = lambda name, text: None
-        self._release = release
-        self._promised: set[str] = set()
 
     def capacity(self) -> Capacity:
         """As many containers as there are workers, which only the plane can count."""
         return Capacity(cores=None, room=None)
 
     def names(self, pool_id: str, count: int, unassigned: list[str]) -> list[str]:
-        """Workers without a pool."""
-        self._promised.intersection_update(unassigned)
-        chosen = [name for name in unassigned if name not in self._promised][:count]
-        self._promised.update(chosen)
+        """Workers without a pool; they leave the list, so that no other pool is given them."""
+        chosen = unassigned[:count]
+        del unassigned[:count]
         return chosen
 
     def start(self, pool_id: str, names: list[str]) -> None:
         """They run already."""
 
     def stop(self, names: list[str]) -> None:
-        """Give workers back."""
-        for name in names:
-            self._release(name)
+        """Workers of somebody else's are not ours to end."""
 
     def kill(self, name: str) -> None:
         """A process of somebody else's is not ours to end; its input stays until it returns."""

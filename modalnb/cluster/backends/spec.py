@@ -1,18 +1,25 @@
 """Containers as workers of any SpecCluster: LocalCluster, SSHCluster, the job queues.
 
 Uses only what SpecCluster documents: entries of different kinds may be put into ``worker_spec``,
-and ``scale(len(worker_spec))`` makes it so.
+and awaiting the cluster makes it so; ``scale_down`` of nothing does just that.  ``scale`` would
+not do: a job queue divides its argument by the processes of a job.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import itertools
 import logging
+import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+from distributed import Nanny, Worker
+from distributed.core import Status
+from distributed.deploy.spec import ProcessInterface
+from distributed.utils import import_term
 
 from modalnb.cluster.backends.base import Capacity, container_name
 from modalnb.exception import ConnectionError
@@ -22,6 +29,11 @@ logger = logging.getLogger(__name__)
 
 #: Containers on a cluster that does not say how much it can host; Modal's starter plan has as many.
 UNKNOWN_ROOM = 100
+#: A worker that is to end gets so many seconds to finish its start, and as many to leave.
+END_SECONDS = 8.0
+MAX_STORY = 2_000
+
+Spec = dict[str, Any]
 
 
 class SpecBackend:
@@ -32,18 +44,24 @@ class SpecBackend:
     def __init__(
         self,
         cluster: Any,
-        make_spec: Callable[[str], dict[str, Any]] | None = None,
+        make_spec: Callable[[str], Spec] | None = None,
         capacity: Capacity | None = None,
     ) -> None:
         self.cluster = cluster
         self.on_ended: Callable[[str, str], None] = lambda name, story: None
         self.on_printed: Callable[[str, str], None] = lambda name, text: None
-        self._make_spec = make_spec or template_of(cluster)
+        self._make_spec = make_spec or self._hosted(template_of(cluster))
         self._capacity = capacity or Capacity(cores=None, room=UNKNOWN_ROOM)
         self._token = uuid.uuid4().hex[:4]
         self._numbers = itertools.count(1)
         self._own: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def _hosted(self, template: Callable[[str], Spec]) -> Callable[[str], Spec]:
+        return lambda name: {
+            "cls": HostedContainer,
+            "options": {"name": name, "spec": template(name), "backend": self},
+        }
 
     def capacity(self) -> Capacity:
         """What the cluster can host, as far as it is known."""
@@ -56,10 +74,12 @@ class SpecBackend:
 
     def start(self, pool_id: str, names: list[str]) -> None:
         """Add the workers to what the cluster shall have."""
+        if self.cluster.status != Status.running:
+            return
         for name in names:
             self._own.add(name)
             self.cluster.worker_spec[name] = self._make_spec(name)
-        self._spawn(self._correct())
+        self.spawn(self._correct())
 
     def stop(self, names: list[str]) -> None:
         """Take the workers out of what the cluster shall have."""
@@ -67,8 +87,8 @@ class SpecBackend:
         self._own.difference_update(mine)
         for name in mine:
             self.cluster.worker_spec.pop(name, None)
-        if mine:
-            self._spawn(self._correct())
+        if mine and self.cluster.status == Status.running:
+            self.spawn(self._correct())
 
     def kill(self, name: str) -> None:
         """End a worker; the cluster decides how hard."""
@@ -77,30 +97,97 @@ class SpecBackend:
     async def close(self) -> None:
         """End all workers that were started here."""
         self.stop(list(self._own))
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        deadline = time.monotonic() + 2 * END_SECONDS
+        while self._tasks and (left := deadline - time.monotonic()) > 0:
+            await asyncio.wait(list(self._tasks), timeout=left)
 
     def lost(self, name: str) -> None:
         """A worker is gone: forget it, so that the cluster does not start it again."""
         self.stop([name])
 
     async def _correct(self) -> None:
-        """Make the cluster follow its specification; ``scale`` of its own size does just that."""
+        """Make the cluster follow its specification."""
         before = set(self.cluster.worker_spec)
         try:
-            self.cluster.scale(len(self.cluster.worker_spec))
-            await self.cluster._correct_state()
+            await self.cluster.scale_down([])
         except Exception as error:
-            logger.warning("modalnb: the cluster could not start a container: %s", error)
+            # Ours never raise, but a worker of the cluster's own may.
+            logger.warning("modalnb: the cluster could not change its workers: %s", error)
             for name in (before & self._own) - set(self.cluster.workers):
                 self.on_ended(name, f"it could not be started: {error}")
 
-    def _spawn(self, work: Any) -> None:
+    def spawn(self, work: Any) -> None:
+        """Run a coroutine that :meth:`close` waits for."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-def template_of(cluster: Any) -> Callable[[str], dict[str, Any]]:
+class HostedContainer(ProcessInterface):
+    """A worker of the cluster's own kind that starts and ends in the background.
+
+    SpecCluster waits for every start and end under one lock, and one that raises makes all later
+    changes fail.  So to the cluster a container is there at once and never fails; what became of
+    it is told to the plane.
+    """
+
+    def __init__(self, scheduler: str, *, name: str, spec: Spec, backend: SpecBackend) -> None:
+        super().__init__(scheduler=scheduler, name=name)
+        self._name = name
+        self._scheduler = scheduler
+        self._spec = spec
+        self._backend = backend
+        self._worker: Any = None
+        self._starting: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to start the worker."""
+        self._starting = asyncio.ensure_future(self._start())
+        await super().start()
+
+    async def _start(self) -> None:
+        try:
+            kind = self._spec["cls"]
+            kind = import_term(kind) if isinstance(kind, str) else kind
+            self._worker = kind(self._scheduler, **self._spec["options"])
+            await self._worker
+        except Exception as error:
+            self._failed(f"{type(error).__name__}: {error}")
+            return
+        if isinstance(self._worker, Nanny):
+            # A container that died is replaced by the autoscaler, under another name.
+            self._worker.close_gracefully(reason="modalnb restarts no container")
+            if self._worker.process is None or not self._worker.process.is_alive():
+                self._failed("its process ended while it started")
+
+    def _failed(self, why: str) -> None:
+        story = f"it could not be started: {why}"[:MAX_STORY]
+        logger.warning("modalnb: container %s: %s", self._name, story)
+        self._backend.on_ended(self._name, story)
+        self._backend.lost(self._name)
+
+    async def close(self) -> None:
+        """End the worker; only a cluster that is closing waits for it."""
+        if self.status == Status.closed:
+            return
+        await super().close()
+        if self._backend.cluster.status == Status.running:
+            self._backend.spawn(self._end())
+        else:
+            await self._end()
+
+    async def _end(self) -> None:
+        if self._starting is not None:
+            await asyncio.wait([self._starting], timeout=END_SECONDS)
+            self._starting.cancel()
+        if self._worker is not None:
+            with suppress(Exception):
+                await asyncio.wait_for(self._worker.close(), END_SECONDS)
+        # The plane waits for a container that was called off before it had said hello.
+        self._backend.on_ended(self._name, "it was ended")
+
+
+def template_of(cluster: Any) -> Callable[[str], Spec]:
     """How to specify one more worker of this cluster under a given name.
 
     Raises
@@ -108,28 +195,44 @@ def template_of(cluster: Any) -> Callable[[str], dict[str, Any]]:
     ConnectionError
         If the cluster has nothing that more workers could be modelled on.
     """
-    if cluster.new_spec:
-        return lambda name: _named(cluster.new_spec, name)
-    models = itertools.cycle(list(cluster.worker_spec.values()) or [None])
-    if next(models) is None:
+    models = [cluster.new_spec] if cluster.new_spec else list(cluster.worker_spec.values())
+    kind = type(cluster).__name__
+    if not models:
         raise ConnectionError(
-            f"{type(cluster).__name__} has no worker that containers could be modelled on. "
+            f"{kind} has no worker that containers could be modelled on. "
             "Create it with at least one worker or one host."
         )
-    return lambda name: _named(next(models), name)
+    if any(isinstance(m["cls"], type) and issubclass(m["cls"], Worker) for m in models):
+        raise ConnectionError(
+            f"The workers of this {kind} are threads of this process, where containers must be "
+            "processes. Create it with `processes=True`."
+        )
+    placed: dict[str, int] = {}
+
+    def make(name: str) -> Spec:
+        """A worker like the model, thus on the host, that has the fewest containers."""
+        for gone in placed.keys() - cluster.worker_spec.keys():
+            del placed[gone]
+        counts = [list(placed.values()).count(n) for n in range(len(models))]
+        placed[name] = counts.index(min(counts))
+        return _named(models[placed[name]], name)
+
+    return make
 
 
-def _named(model: dict[str, Any], name: str) -> dict[str, Any]:
+def _named(model: Spec, name: str) -> Spec:
     """A worker like `model`, one process and one thread, under this name."""
-    options = copy.copy(model.get("options", {}))
+    options = dict(model.get("options", {}))
     if "kwargs" in options:
         # SSHCluster: without a name of its own the remote worker is named by its address.
-        options["kwargs"] = {**options["kwargs"], "name": name, "nthreads": 1}
+        kwargs = {key: value for key, value in options["kwargs"].items() if key != "n_workers"}
+        options["kwargs"] = {**kwargs, "name": name, "nthreads": 1}
         options["worker_class"] = "distributed.Worker"
     else:
         options["name"] = name
-    if "processes" in options:
-        options["processes"] = 1
+    if hasattr(model["cls"], "job_script"):
+        # A job queue: one container is one job, without a nanny that would start it again.
+        options |= {"processes": 1, "nanny": False}
     if "nthreads" in options:
         options["nthreads"] = 1
     return {"cls": model["cls"], "options": options}
