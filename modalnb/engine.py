@@ -79,6 +79,7 @@ class Engine:
             asynchronous=True,
             set_as_default=False,
         )
+        self._zygote.listen(on_lost=self.ended.set)
         credentials = credentials_of(security)
         backend = LocalBackend(
             self.cluster,

@@ -142,7 +142,7 @@ def test_unpicklable_global_is_named_with_the_function(app: modalnb.App) -> None
     def use() -> bool:
         return lock.locked()
 
-    with pytest.raises(SerializationError, match="`use`.* → lock"):
+    with pytest.raises(SerializationError, match=r"`use`.* → lock"):
         use.remote()
 
 

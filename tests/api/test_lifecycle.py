@@ -1,4 +1,4 @@
-"""Beginning and end: scripts, kernels, interrupts and kills leave no process and no noise behind."""
+"""Beginning and end: scripts, kernels, interrupts and kills leave nothing behind."""
 
 from __future__ import annotations
 
@@ -37,19 +37,29 @@ def hang(x):
 
 
 @pytest.fixture
-def script(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def script(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    started = []
+
     def start(body: str) -> subprocess.Popen[str]:
         path = tmp_path / "job.py"
         path.write_text(PRELUDE + textwrap.dedent(body))
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(path)],
             env=ENV,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def _read_until(process: subprocess.Popen[str], text: str) -> None:
@@ -102,7 +112,7 @@ def test_script_with_unfinished_work_ends_quietly(script: Any) -> None:
         """
     )
     _read_until(process, "done")
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert "Traceback" not in err
     assert process.returncode == 0
 
@@ -155,7 +165,7 @@ def test_killed_engine_fails_the_call_and_the_next_call_starts_another(script: A
     assert "Traceback" not in err
 
 
-def test_killed_zygote_is_told_and_work_goes_on_nowhere_silently(script: Any) -> None:
+def test_killed_zygote_ends_the_engine_and_the_next_call_starts_another(script: Any) -> None:
     process = script(
         """
         import os, signal, psutil
@@ -165,13 +175,15 @@ def test_killed_zygote_is_told_and_work_goes_on_nowhere_silently(script: Any) ->
         zygote = engine.children()[0]
         zygote.kill()
         try:
-            print(square.remote(3))
-        except modal.exception.Error as error:
-            print(type(error).__name__)
+            list(hang.map(range(2)))
+        except modal.exception.ConnectionError as error:
+            print(error)
+        print(square.remote(3))
         """
     )
     out, err = process.communicate(timeout=60)
-    assert out in ("9\n", "ContainerLostError\n", "ConnectionError\n"), (out, err)
+    assert "connection to the engine is lost" in out, (out, err)
+    assert out.endswith("\n9\n")
     assert process.returncode == 0
 
 
@@ -203,7 +215,7 @@ def test_uncaught_ctrl_c_shows_one_traceback_of_the_users_frames(script: Any) ->
     process = script("list(hang.map(range(100)))")
     _read_until(process, "hanging")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert err.count("Traceback") == 1
     assert err.rstrip().endswith("KeyboardInterrupt")
 
@@ -238,7 +250,7 @@ def test_ports_and_files_are_free_after_the_end(script: Any, tmp_path: Path) -> 
         print(current.session().address, stub.depot.folder, flush=True)
         """
     )
-    out, err = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=60)
     address, folder = out.split()
     port = int(address.rpartition(":")[2])
     assert not os.path.exists(folder)
@@ -282,7 +294,7 @@ def _kernel_family(manager: Any) -> list[psutil.Process]:
 
 def test_cells_of_a_real_kernel(kernel: Any) -> None:
     """Plain map, live prints, edits, errors with the cell's lines, all in a cell."""
-    manager, client = kernel
+    _, client = kernel
     _run_cell(client, PRELUDE)
     out, err, results = _run_cell(client, "list(square.map(range(4)))")
     assert results == ["[0, 1, 4, 9]"]
@@ -325,12 +337,13 @@ def test_busy_cell_does_not_slow_queued_work(kernel: Any) -> None:
     _, client = kernel
     _run_cell(client, PRELUDE)
     _run_cell(client, "call = square.spawn_map(range(2000)); call.get(index=0)")
-    out, _, results = _run_cell(
+    _, _, results = _run_cell(
         client,
         """
-        n = 0
-        while n < 3_000_000:
-            n += 1
+        import time
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            pass
         call.status()["done"]
         """,
     )

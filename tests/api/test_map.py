@@ -114,10 +114,9 @@ def test_map_failure_comes_after_earlier_results_that_are_done(app: modalnb.App)
             raise ValueError("three")
         return x
 
-    seen = []
+    seen: list[int] = []
     with pytest.raises(ValueError, match="three"):
-        for result in fail_on_three.map(range(1000)):
-            seen.append(result)  # noqa: PERF402
+        seen.extend(fail_on_three.map(range(1000)))
     assert seen == [0, 1, 2]
 
 

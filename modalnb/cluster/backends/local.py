@@ -36,8 +36,9 @@ class ZygoteLine:
         self._containers: dict[str, ForkedContainer] = {}
         self._by_pid: dict[int, ForkedContainer] = {}
 
-    def listen(self) -> None:
-        """Hear what the zygote has to say from now on."""
+    def listen(self, on_lost: Callable[[], None]) -> None:
+        """Hear what the zygote has to say from now on, and whether it is still there."""
+        self._on_lost = on_lost
         asyncio.get_running_loop().add_reader(self._line, self._hear)
 
     def fork(self, container: ForkedContainer, order: dict[str, Any], output: int) -> None:
@@ -73,12 +74,11 @@ class ZygoteLine:
                 container.on_ended(message["status"])
 
     def _lost(self) -> None:
-        """The zygote died and took all containers with it."""
+        """The zygote died and took all containers with it: no container can be started again."""
         asyncio.get_running_loop().remove_reader(self._line)
-        for container in list(self._by_pid.values()):
-            container.on_ended(-signal.SIGKILL)
         self._by_pid.clear()
         self._containers.clear()
+        self._on_lost()
 
 
 class ForkedContainer(ProcessInterface):
@@ -176,7 +176,6 @@ class LocalBackend(SpecBackend):
         self.credentials = credentials
         self._keeps_spare = keeps_spare
         self._spare: str | None = None
-        zygote.listen()
 
     def _forked_spec(self, name: str) -> dict[str, Any]:
         return {"cls": ForkedContainer, "options": {"name": name, "backend": self}}
