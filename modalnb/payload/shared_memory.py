@@ -60,8 +60,9 @@ class Depot:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             total = sum(-(-size // _ALIGN) * _ALIGN for size in ticket["sizes"])
-            flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_POPULATE", 0)
-            view = memoryview(mmap.mmap(fd, total, flags, mmap.PROT_READ | mmap.PROT_WRITE))
+            # Populating a private mapping would copy every page, also those only read.
+            access = mmap.PROT_READ | mmap.PROT_WRITE
+            view = memoryview(mmap.mmap(fd, total, mmap.MAP_PRIVATE, access))
         finally:
             os.close(fd)
         if not keep:
