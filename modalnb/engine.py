@@ -181,9 +181,10 @@ def main() -> None:
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     use_lean_config()
+    # Forked before logging is set up: in containers that is for the user's code to do.
+    line = fork_zygote(run_container)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("distributed").setLevel(logging.ERROR)
-    line = fork_zygote(run_container)
     status = 1
     try:
         asyncio.run(_main(options, ZygoteLine(line), ready))
