@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import operator
 import pickle
 import sys
 import types
@@ -31,6 +34,23 @@ def pickle_by_value(module: types.ModuleType) -> None:
     _by_value.add(module.__name__)
     _patterns = tuple(name.encode() for name in _by_value)
     cloudpickle.register_pickle_by_value(module)
+
+
+def _reduce_cached(function: Any) -> str | tuple[Any, ...]:
+    """Reduce what ``functools.cache`` made: by itself it always claims to be importable."""
+    if function.__module__ not in _by_value:
+        with contextlib.suppress(AttributeError):
+            module = sys.modules.get(function.__module__)
+            if operator.attrgetter(function.__qualname__)(module) is function:
+                return str(function.__qualname__)
+    return _rebuild_cached, (function.__wrapped__, function.cache_parameters())
+
+
+def _rebuild_cached(function: Any, parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(function)
+
+
+cloudpickle.CloudPickler.dispatch_table[functools._lru_cache_wrapper] = _reduce_cached
 
 
 def dumps(value: Any, what: str = "value") -> Frames:
