@@ -195,6 +195,19 @@ def test_run_failure_with_cause_shows_both(run: Run, write: Write) -> None:
     assert PACKAGE not in done.stderr
 
 
+def test_run_logging_of_function_is_its_own(run: Run, write: Write) -> None:
+    """Containers have no handlers that would make ``basicConfig`` of user code do nothing."""
+    write("""
+        import logging, modalnb
+        app = modalnb.App()
+        @app.function()
+        def work():
+            logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+            logging.info("loaded")
+        """)
+    assert run("job.py").stderr == "INFO loaded\n"
+
+
 def test_run_exit_of_entrypoint_is_the_status(run: Run, write: Write) -> None:
     write("""
         import sys, modalnb
