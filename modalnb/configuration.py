@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -10,8 +11,22 @@ from modalnb.exception import InvalidError
 _ENV = "MODALNB_"
 
 
-def _env(name: str, default: str) -> str:
-    return os.environ.get(_ENV + name, default)
+def _switch(name: str, default: str) -> bool:
+    text = os.environ.get(_ENV + name, default)
+    if text not in ("0", "1"):
+        raise InvalidError(f"`{_ENV}{name}` must be 0 or 1; got {text!r}.")
+    return text == "1"
+
+
+def _number(name: str, default: str, kind: type[float]) -> float:
+    text = os.environ.get(_ENV + name, default)
+    try:
+        value = kind(text)
+    except ValueError:
+        raise InvalidError(f"`{_ENV}{name}` must be a number; got {text!r}.") from None
+    if not 0 <= value < math.inf:
+        raise InvalidError(f"`{_ENV}{name}` must be at least 0; got {text}.")
+    return value
 
 
 class Config:
@@ -46,14 +61,15 @@ class Config:
     """
 
     def __init__(self) -> None:
+        is_interactive = _switch("NONINTERACTIVE", "0") is False
         self._values: dict[str, Any] = {
-            "max_throttle_wait": float(_env("MAX_THROTTLE_WAIT", "0")),
-            "progress": _env("PROGRESS", "1") != "0" and _env("NONINTERACTIVE", "0") == "0",
-            "log_tags": _env("LOG_TAGS", "0") == "1",
-            "start_timeout": float(_env("START_TIMEOUT", "60")),
-            "spare": _env("SPARE", "0") == "1",
-            "memory_per_container": int(_env("MEMORY_PER_CONTAINER", str(128 * 2**20))),
-            "result_days": float(_env("RESULT_DAYS", "7")),
+            "max_throttle_wait": _number("MAX_THROTTLE_WAIT", "0", float),
+            "progress": _switch("PROGRESS", "1") and is_interactive,
+            "log_tags": _switch("LOG_TAGS", "0"),
+            "start_timeout": _number("START_TIMEOUT", "60", float),
+            "spare": _switch("SPARE", "0"),
+            "memory_per_container": _number("MEMORY_PER_CONTAINER", str(128 * 2**20), int),
+            "result_days": _number("RESULT_DAYS", "7", float),
         }
 
     def __getattr__(self, name: str) -> Any:

@@ -251,10 +251,10 @@ def _await_ready(engine: subprocess.Popen[bytes], log: Any) -> dict[str, Any]:
     status = engine.wait()
     log.seek(0)
     tail = log.read().decode(errors="replace").strip().splitlines()
-    why = tail[-1] if tail else f"it was silent for {config.start_timeout:g} s"
+    why = tail[-1] if tail else f"it said nothing for {config.start_timeout:g} s."
     raise ConnectionError(
-        f"The engine did not start (exit status {status}): {why} "
-        "Run `python -m modalnb.engine < /dev/null` to see all that it says."
+        f"The engine did not start (exit status {status}): "
+        f"{why.removeprefix('modalnb.exception.InvalidError: ')}"
     )
 
 

@@ -17,14 +17,33 @@ import selectors
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
 _PR_SET_PDEATHSIG = 1
-_MAX_MESSAGE = 1 << 20
+_CHUNK = 1 << 16
+_MAX_FDS = 64
 
 Order = dict[str, Any]
+
+
+def encode(message: Order) -> bytes:
+    """A message as one line."""
+    return json.dumps(message).encode() + b"\n"
+
+
+class Lines:
+    """Cuts what arrives into messages."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def add(self, data: bytes) -> list[Order]:
+        """The messages that are complete now."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [json.loads(line) for line in lines]
 
 
 def fork_zygote(target: Callable[[Order], int]) -> socket.socket:
@@ -35,7 +54,7 @@ def fork_zygote(target: Callable[[Order], int]) -> socket.socket:
     target : callable
         Runs in each child with its order; what it returns is the exit status.
     """
-    engine_end, zygote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    engine_end, zygote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     if os.fork():
         zygote_end.close()
         return engine_end
@@ -53,6 +72,9 @@ class _Zygote:
         self._line = line
         self._target = target
         self._children: set[int] = set()
+        self._lines = Lines()
+        #: Descriptors that came with orders, in the same order; each fork takes one.
+        self._outputs: deque[int] = deque()
 
     def run(self) -> NoReturn:
         """Serve until the engine is gone; never returns."""
@@ -76,20 +98,25 @@ class _Zygote:
 
     def _serve(self) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(self._line, _MAX_MESSAGE, 1)
+            data, fds, _, _ = socket.recv_fds(self._line, _CHUNK, _MAX_FDS)
         except OSError:
             data, fds = b"", []
         if not data:
             self._end()
-        order = json.loads(data)
+        self._outputs.extend(fds)
+        for order in self._lines.add(data):
+            self._obey(order)
+
+    def _obey(self, order: Order) -> None:
         if "kill" in order:
             if order["kill"] in self._children:
                 os.kill(order["kill"], order["signal"])
             return
+        output = self._outputs.popleft()
         pid = os.fork()
         if pid == 0:
-            self._become_child(order, fds[0])
-        os.close(fds[0])
+            self._become_child(order, output)
+        os.close(output)
         self._children.add(pid)
         self._tell({"forked": order["fork"], "pid": pid})
 
@@ -100,6 +127,8 @@ class _Zygote:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._line.close()
+            for other in self._outputs:
+                os.close(other)
             _die_with_parent(signal.SIGKILL)
             os.dup2(output, 1)
             os.dup2(output, 2)
@@ -128,7 +157,7 @@ class _Zygote:
 
     def _tell(self, message: Order) -> None:
         with suppress(OSError):
-            self._line.send(json.dumps(message).encode())
+            self._line.sendall(encode(message))
 
     def _end(self) -> NoReturn:
         for pid in self._children:

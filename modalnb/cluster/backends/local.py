@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -19,11 +18,14 @@ from distributed.system import MEMORY_LIMIT
 
 from modalnb.cluster.backends.base import Capacity
 from modalnb.cluster.backends.spec import SpecBackend
-from modalnb.exception import ConnectionError
+from modalnb.cluster.zygote import Lines, Order, encode
+from modalnb.exception import ConnectionError, InvalidError
 
 #: A container that was asked to leave is ended after this many seconds.
 LEAVE_SECONDS = 3.0
 MAX_TAIL = 4_000
+#: The part of the memory that containers may have.
+USABLE_MEMORY = 0.9
 SPARE = "spare"
 
 
@@ -33,6 +35,7 @@ class ZygoteLine:
     def __init__(self, line: socket.socket) -> None:
         self._line = line
         self._line.setblocking(False)
+        self._lines = Lines()
         self._containers: dict[str, ForkedContainer] = {}
         self._by_pid: dict[int, ForkedContainer] = {}
 
@@ -44,13 +47,22 @@ class ZygoteLine:
     def fork(self, container: ForkedContainer, order: dict[str, Any], output: int) -> None:
         """Ask for a new process."""
         self._containers[container.name] = container
-        data = json.dumps({"fork": container.name, **order}).encode()
-        socket.send_fds(self._line, [data], [output])
+        self._send({"fork": container.name, **order}, [output])
 
     def signal(self, pid: int, number: int) -> None:
         """Ask to signal a child; the zygote knows which are still alive."""
         with suppress(OSError):
-            self._line.send(json.dumps({"kill": pid, "signal": number}).encode())
+            self._send({"kill": pid, "signal": number}, [])
+
+    def _send(self, message: Order, fds: list[int]) -> None:
+        """Send a message whole; the zygote is always about to read, so this blocks for moments."""
+        data = encode(message)
+        self._line.setblocking(True)
+        try:
+            sent = socket.send_fds(self._line, [data], fds)
+            self._line.sendall(data[sent:])
+        finally:
+            self._line.setblocking(False)
 
     def _hear(self) -> None:
         while True:
@@ -63,15 +75,18 @@ class ZygoteLine:
             if not data:
                 self._lost()
                 return
-            message = json.loads(data)
-            if "forked" in message:
-                container = self._containers[message["forked"]]
-                self._by_pid[message["pid"]] = container
-                container.on_forked(message["pid"])
-            else:
-                container = self._by_pid.pop(message["ended"])
-                del self._containers[container.name]
-                container.on_ended(message["status"])
+            for message in self._lines.add(data):
+                self._heard(message)
+
+    def _heard(self, message: Order) -> None:
+        if "forked" in message:
+            container = self._containers[message["forked"]]
+            self._by_pid[message["pid"]] = container
+            container.on_forked(message["pid"])
+        else:
+            container = self._by_pid.pop(message["ended"])
+            del self._containers[container.name]
+            container.on_ended(message["status"])
 
     def _lost(self) -> None:
         """The zygote died and took all containers with it: no container can be started again."""
@@ -169,7 +184,13 @@ class LocalBackend(SpecBackend):
         memory_per_container: int,
         keeps_spare: bool,
     ) -> None:
-        room = max(1, int(0.9 * MEMORY_LIMIT / memory_per_container))
+        room = int(USABLE_MEMORY * MEMORY_LIMIT / max(1, memory_per_container))
+        if room < 1:
+            raise InvalidError(
+                f"`config.memory_per_container` is {memory_per_container >> 20:,} MiB, but this "
+                f"machine has {int(USABLE_MEMORY * MEMORY_LIMIT) >> 20:,} MiB for containers. "
+                "Lower it."
+            )
         super().__init__(cluster, self._forked_spec, Capacity(cores=float(CPU_COUNT), room=room))
         self.zygote = zygote
         self.folder = folder
