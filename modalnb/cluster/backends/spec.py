@@ -180,11 +180,25 @@ class HostedContainer(ProcessInterface):
         if self._starting is not None:
             await asyncio.wait([self._starting], timeout=END_SECONDS)
             self._starting.cancel()
+        with suppress(Exception):
+            await asyncio.wait_for(self._dismiss(), END_SECONDS)
         if self._worker is not None:
             with suppress(Exception):
                 await asyncio.wait_for(self._worker.close(), END_SECONDS)
         # The plane waits for a container that was called off before it had said hello.
         self._backend.on_ended(self._name, "it was ended")
+
+
+    async def _dismiss(self) -> None:
+        """Ask the worker itself to leave: an sshd does not signal processes of root.
+
+        A nanny needs no help, and would stall for seconds when its worker leaves before it.
+        """
+        cluster = self._backend.cluster
+        if cluster.status == Status.running and not isinstance(self._worker, Nanny):
+            await cluster.scheduler_comm.retire_workers(
+                names=[self._name], close_workers=True, remove=True
+            )
 
 
 def template_of(cluster: Any) -> Callable[[str], Spec]:
