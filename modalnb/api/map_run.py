@@ -67,6 +67,7 @@ class MapRun:
         self._is_pushing = False
         self._feeder_waits = False
         self._delay = FIRST_DELAY
+        self._retry: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -119,6 +120,7 @@ class MapRun:
 
     def _push(self) -> None:
         self._is_pushing = False
+        self._retry = None
         if self._is_closed:
             return
         while self._unsent:
@@ -145,6 +147,10 @@ class MapRun:
     def on_outputs(self, outputs: list[Output]) -> None:
         """Results have come."""
         self._delay = FIRST_DELAY
+        if self._retry is not None:
+            # There is room again: no need to wait for the end of the delay.
+            self._retry.cancel()
+            self._push()
         with self._changed:
             for output in outputs:
                 if self._on_way.pop(output[0], self) is self:
@@ -166,7 +172,7 @@ class MapRun:
         self._unsent.extendleft((index, self._on_way.pop(index)) for index in reversed(back))
         self._is_pushing = True
         self._progress.waits_for(limit, maximum)
-        self._stub.line.loop.call_later(self._delay, self._push)
+        self._retry = self._stub.line.loop.call_later(self._delay, self._push)
         self._delay = min(MAX_DELAY, self._delay * 2)
 
     def on_failed(self, error: Exception) -> None:

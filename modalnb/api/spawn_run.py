@@ -29,7 +29,9 @@ class SpawnRun:
         self._accepted = 0
         self._batches: dict[int, list[Any]] = {}
         self._error: BaseException | None = None
+        #: The first input that was refused, and how far it had been the time before.
         self._refused_at: int | None = None
+        self._reached = 0
         self._delay = FIRST_DELAY
 
     @property
@@ -104,6 +106,9 @@ class SpawnRun:
                 )
                 if self._refused_at is None or self._error is not None:
                     return
+                if self._refused_at > self._reached:
+                    self._delay = FIRST_DELAY
+                self._reached = self._refused_at
                 self._changed.wait_for(lambda: self._error is not None, self._delay)
                 self._delay = min(MAX_DELAY, self._delay * 2)
                 self._refused_at = None
@@ -124,7 +129,8 @@ class SpawnRun:
     def on_refused(self, start: int, limit: str, current: int, maximum: int) -> None:
         """Inputs from `start` on have to be sent again."""
         with self._changed:
-            self._refused_at = start
+            if self._refused_at is None:
+                self._refused_at = start
             self._changed.notify_all()
 
     def on_failed(self, error: Exception) -> None:
