@@ -28,7 +28,7 @@ Settings = dict[str, float]
 POLL_SECONDS = 0.05
 
 
-@app.function(scaledown_window=2)
+@app.function(cpu=1, scaledown_window=2)
 def evaluate(settings: Settings) -> float:
     """Accuracy of a support vector machine with these settings, by 5-fold cross-validation."""
     images, labels = load_digits(return_X_y=True)
