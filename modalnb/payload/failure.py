@@ -9,10 +9,14 @@ from types import TracebackType
 from typing import Any
 
 import tblib
+import tblib.pickling_support
 
 from modalnb.exception import ExecutionError, RemoteError, SerializationError
 from modalnb.payload import pickling
 from modalnb.payload.diagnose import find_culprit
+
+# Dask does the same: causes and contexts keep their frames when exceptions are pickled.
+tblib.pickling_support.install()
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
