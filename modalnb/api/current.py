@@ -56,12 +56,12 @@ def _start(quiet: bool) -> None:
     started = time.perf_counter()
     _session = sessions.start_embedded()
     _session.stub.print_orphans = _print_orphans
-    if not quiet and _is_watched():
+    if not quiet and is_watched():
         seconds = time.perf_counter() - started
         print(f"modalnb: engine started in {seconds:.1f} s", file=sys.stderr)
 
 
-def _is_watched() -> bool:
+def is_watched() -> bool:
     """Whether a person reads what this process prints."""
     ipython = sys.modules.get("IPython")
     return sys.stderr.isatty() or bool(ipython and ipython.get_ipython())

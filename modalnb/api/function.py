@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +28,9 @@ from modalnb.payload.code import CodeCache, Definition, note_handle
 from modalnb.payload.failure import users_part
 from modalnb.plane.stub import Stub
 from modalnb.settings import FunctionSettings
+
+#: A call that has no container after so many seconds says why.
+PATIENCE_SECONDS = 10.0
 
 
 class Function(Scalable):
@@ -228,7 +233,7 @@ class Function(Scalable):
     def _remote(self, args: Any, kwargs: Any) -> Any:
         stub, call_id, ticket = self._put("live", args, kwargs)
         try:
-            status, payload = ticket.wait()
+            status, payload = self._wait(ticket)
         except BaseException:
             self._abandon(stub, call_id)
             raise
@@ -246,6 +251,22 @@ class Function(Scalable):
         finally:
             stub.close(call_id)
         return value_of(stub, self._name, status, payload, keep=False)
+
+    def _wait(self, ticket: Ticket) -> tuple[str, Any]:
+        """Wait for an outcome; after a while without any container, say what it waits for."""
+        try:
+            return ticket.wait(PATIENCE_SECONDS)
+        except builtins.TimeoutError:
+            if current.is_watched():
+                self._tell_wait()
+        return ticket.wait()
+
+    def _tell_wait(self) -> None:
+        pool = self.snapshot()
+        if not pool.running:
+            waited = f"{PATIENCE_SECONDS:g} s"
+            words = f"{display.pool_words(pool)}. {pool.reason}"
+            print(f"modalnb: `{self._name}` has waited {waited}: {words}", file=sys.stderr)
 
     @staticmethod
     def _abandon(stub: Stub, call_id: str) -> None:

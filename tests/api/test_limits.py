@@ -74,10 +74,9 @@ def test_spawns_beyond_their_limit_are_refused_with_facts_and_lose_nothing(
             threading.Event().wait(0.01)
         return x
 
-    calls = []
+    calls: list[modalnb.FunctionCall] = []
     with pytest.raises(ResourceExhaustedError) as caught:
-        while True:
-            calls.append(wait.spawn(len(calls)))
+        calls.extend(wait.spawn(n) for n in range(1_000))
     assert caught.value.limit == "pending spawned inputs"
     assert caught.value.maximum == 10
     open(gate, "w").close()
