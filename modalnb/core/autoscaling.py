@@ -64,7 +64,8 @@ def decide(
     if pool.demand:
         memory = replace(memory, active_at=now)
     active_until = memory.active_at + settings.scaledown_window
-    plan = _bounded(_buffered(_needed(pool), pool, settings, now < active_until), pool, settings)
+    is_active = pool.demand > 0 or now < active_until
+    plan = _bounded(_buffered(_needed(pool), settings, is_active), pool, settings)
     present = [c for c in pool.containers if c.state != "draining"]
     start = _startable(plan.desired - len(present), pool, settings, now)
     drain, next_expiry = _drainable(present, plan.desired, pool, settings, now)
@@ -110,9 +111,7 @@ def _needed(pool: PoolSnapshot) -> _Plan:
     return _Plan(desired=needed, terms=tuple(terms))
 
 
-def _buffered(
-    plan: _Plan, pool: PoolSnapshot, settings: AutoscalerSettings, is_active: bool
-) -> _Plan:
+def _buffered(plan: _Plan, settings: AutoscalerSettings, is_active: bool) -> _Plan:
     """Add the buffer while the function is active."""
     if not settings.buffer_containers or not is_active:
         return plan
@@ -168,34 +167,37 @@ def _drainable(
     if surplus <= 0:
         return (), None
     ceilings = [c for c in (settings.max_containers, pool.room) if c is not None]
-    over = len(present) - min([len(present), *ceilings])
+    # Others wait for a container: a pool yields what is above its share at once.
+    over = surplus if pool.contended else len(present) - min([len(present), *ceilings])
     idle = sorted(
         (c for c in present if c.state == "idle"),
-        key=lambda c: (c.idle_since if c.idle_since is not None else now, c.container_id),
+        key=lambda c: (_idle_since(c, now), c.container_id),
     )
-    if pool.contended:
-        over = max(over, min(surplus, len(idle)))
     chosen: list[str] = []
     next_expiry: float | None = None
     for container in idle[:surplus]:
-        since = container.idle_since if container.idle_since is not None else now
+        since = _idle_since(container, now)
         if len(chosen) < over or now >= since + settings.scaledown_window:
             chosen.append(container.container_id)
         elif next_expiry is None:
             next_expiry = since + settings.scaledown_window
-    chosen += _over_maximum(present, over - len(chosen))
+    chosen += _not_idle(present, over - len(chosen))
     return tuple(chosen), next_expiry
 
 
-def _over_maximum(present: list[ContainerStats], over: int) -> list[str]:
-    """Containers above the maximum that are not idle: booting ones first, then the least busy.
+def _idle_since(container: ContainerStats, now: float) -> float:
+    return now if container.idle_since is None else container.idle_since
+
+
+def _not_idle(present: list[ContainerStats], over: int) -> list[str]:
+    """Containers that have to go though they are not idle: booting ones, then the least busy.
 
     They finish what they execute and take nothing new.
     """
     if over <= 0:
         return []
     others = sorted(
-        (c for c in present if c.state in ("booting", "busy")),
+        (c for c in present if c.state != "idle"),
         key=lambda c: (c.state == "busy", c.running, c.container_id),
     )
     return [c.container_id for c in others[:over]]
@@ -216,7 +218,8 @@ def _reason(
     if start:
         step = f"start {start}"
     elif drain:
-        step = f"drain {len(drain)}, idle longest or above the maximum"
+        why = "others wait for room" if pool.contended else "idle longest or above the maximum"
+        step = f"drain {len(drain)}, {why}"
     elif len(present) > plan.desired:
         step = "keep the others until their scaledown window is over"
     elif (retry_at := _retry_at(pool, now)) is not None:

@@ -175,7 +175,10 @@ class Leasing:
         pool, leases = container.pool, container.leases
         before = len(leases)
         for lease, status, payload, seconds in event.outputs:
-            item = leases.pop(lease, None)
+            if lease not in leases:
+                out.spent(payload)
+                continue
+            item = leases.pop(lease)
             if item is None:
                 self.grace.pop(lease, None)
                 out.spent(payload)
@@ -199,7 +202,9 @@ class Leasing:
         pool, leases = container.pool, container.leases
         before = len(leases)
         for lease in reversed(event.leases):
-            item = leases.pop(lease, None)
+            if lease not in leases:
+                continue
+            item = leases.pop(lease)
             if item is None:
                 self.grace.pop(lease, None)
             else:

@@ -58,7 +58,6 @@ class Call:
         "leased",
         "owed",
         "parent",
-        "patient",
         "pool",
     )
 
@@ -68,7 +67,6 @@ class Call:
         self.code = code
         self.caller = caller
         self.kind = kind
-        self.patient = False
         self.parent: tuple[str, int] | None = None
         #: Waiting inputs are `front` from its end, then `fresh` from its start: a queue made of
         #: two lists, since a million empty deques would take six hundred megabytes.
@@ -99,18 +97,14 @@ class Call:
 
     def pop(self) -> Input:
         """Take the first waiting input."""
-        self._turn()
+        if not self.front:
+            self.front = self.fresh[::-1]
+            self.fresh = []
         return self.front.pop()
 
     def peek(self) -> Input:
         """The first waiting input."""
-        self._turn()
-        return self.front[-1]
-
-    def _turn(self) -> None:
-        if not self.front:
-            self.front = self.fresh[::-1]
-            self.fresh = []
+        return self.front[-1] if self.front else self.fresh[0]
 
     def clear(self) -> list[Input]:
         """Take all waiting inputs, in order."""

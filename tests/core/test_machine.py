@@ -1,0 +1,372 @@
+"""Random lives of a ledger: callers, containers and the real policy, checked after every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, Phase, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from modalnb.core import events as ev
+from modalnb.core.autoscaling import Decision, Memory, decide
+from modalnb.settings import Limits
+from modalnb.snapshot import PoolSnapshot
+from tests.core.world import FakeContainer, World
+from tests.core.world import settings as autoscaler
+
+POOLS = ("a/f", "a/g")
+#: One input at a time, and several with a target below the maximum.
+WIDTHS = {"a/f": {}, "a/g": {"max_inputs": 3, "target_inputs": 2}}
+LIMITS = Limits(pending=20, total=25, pending_spawns=12)
+ROOM = 6
+STEPS_TO_REST = 400
+
+
+@dataclass
+class Caller:
+    """A caller of one call: which inputs it has sent, and whether it sends refused ones again."""
+
+    call_id: str
+    name: str
+    pool_id: str
+    kind: ev.CallKind
+    patient: bool
+    total: int
+    next: int = 0
+    is_over: bool = False
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(LIMITS)
+        self.memory = dict.fromkeys(POOLS, Memory())
+        self.callers: dict[str, Caller] = {}
+        self.serial = 0
+
+    @initialize(
+        warm=st.lists(st.integers(0, 2), min_size=2, max_size=2),
+        seconds=st.sampled_from([0.0001, 0.005, 1.0]),
+    )
+    def begin(self, warm: list[int], seconds: float) -> None:
+        """Two functions with some warm containers that have answered before."""
+        for pool_id, count in zip(POOLS, warm, strict=True):
+            self.world.define(pool_id, **WIDTHS[pool_id])
+            for _ in range(count):
+                container = self.world.ready(pool_id=pool_id)
+                self.world.put(f"first-{container.name}", pool_id=pool_id)
+                self.world.finish(container, seconds=seconds)
+
+    # -- callers ---------------------------------------------------------------------------
+
+    @rule(
+        pool_id=st.sampled_from(POOLS),
+        name=st.sampled_from(["alice", "bob"]),
+        kind=st.sampled_from(["live", "live", "durable"]),
+        patient=st.booleans(),
+        total=st.integers(0, 12),
+    )
+    def open_call(
+        self, pool_id: str, name: str, kind: ev.CallKind, patient: bool, total: int
+    ) -> None:
+        if pool_id not in self.world.ledger.pools:
+            return
+        self.serial += 1
+        caller = Caller(f"call-{self.serial}", name, pool_id, kind, patient, total)
+        self.callers[caller.call_id] = caller
+        self._put(caller, 0, total if not patient else total // 2)
+
+    @precondition(lambda self: self.callers)
+    @rule(data=st.data(), repeated=st.integers(0, 3), count=st.integers(0, 6))
+    def put_more(self, data: st.DataObject, repeated: int, count: int) -> None:
+        """A patient caller goes on, repeats some inputs, and once in a while leaves a gap."""
+        caller = self.callers[data.draw(st.sampled_from(sorted(self.callers)))]
+        self._put_more(caller, repeated, count)
+
+    def _is_over(self, caller: Caller) -> bool:
+        return caller.is_over or caller.call_id in self.world.ended
+
+    def _put_more(self, caller: Caller, repeated: int, count: int) -> None:
+        if caller.patient and not self._is_over(caller):
+            start = max(0, caller.next - repeated)
+            self._put(caller, start, min(caller.total - start, repeated + count))
+
+    @precondition(lambda self: self.callers)
+    @rule(data=st.data())
+    def put_beyond_gap(self, data: st.DataObject) -> None:
+        caller = self.callers[data.draw(st.sampled_from(sorted(self.callers)))]
+        call = self.world.ledger.calls.get(caller.call_id)
+        if (
+            caller.patient
+            and not self._is_over(caller)
+            and call
+            and caller.total > call.admitted + 1
+        ):
+            admitted, seen = call.admitted, len(self.world.refusals)
+            self._put(caller, admitted + 1, caller.total - admitted - 1)
+            assert call.admitted == admitted
+            assert self.world.refusals[seen].start == admitted + 1
+
+    def _put(self, caller: Caller, start: int, count: int) -> None:
+        ledger, world = self.world.ledger, self.world
+        seen = len(world.refusals)
+        before = len(world.accepted)
+        known = ledger.calls.get(caller.call_id)
+        admitted = known.admitted if known else 0
+        world.put(
+            caller.call_id,
+            count,
+            start=start,
+            caller=caller.name,
+            pool_id=caller.pool_id,
+            kind=caller.kind,
+            closed=not caller.patient,
+            patient=caller.patient,
+        )
+        refusals = world.refusals[seen:]
+        if refusals and known is None and not caller.patient and not refusals[0].start:
+            caller.is_over = True
+        caller.next = refusals[0].start if refusals else max(caller.next, start + count)
+        if start > admitted:
+            caller.next = admitted
+        if caller.kind == "durable" and not refusals:
+            assert world.accepted[before].count >= start + count
+
+    @precondition(lambda self: self.callers)
+    @rule(data=st.data())
+    def close_call(self, data: st.DataObject) -> None:
+        """A caller says that there is no more, though some of it may have been refused."""
+        caller = self.callers[data.draw(st.sampled_from(sorted(self.callers)))]
+        call = self.world.ledger.calls.get(caller.call_id)
+        if call is not None and max(call.admitted, call.owed) == caller.total:
+            self.world.handle(ev.CallClosed(call_id=caller.call_id))
+
+    @precondition(lambda self: self.callers)
+    @rule(data=st.data())
+    def cancel_call(self, data: st.DataObject) -> None:
+        caller = self.callers[data.draw(st.sampled_from(sorted(self.callers)))]
+        self.world.handle(ev.CallCancelled(call_id=caller.call_id))
+        caller.is_over = True
+        assert caller.call_id not in self.world.ledger.calls
+        # What was on the way when it was cancelled is turned away.
+        self._put(caller, max(1, caller.next), 2)
+
+    @rule(name=st.sampled_from(["alice", "bob"]))
+    def caller_goes(self, name: str) -> None:
+        self.world.handle(ev.CallerGone(caller=name))
+        for caller in self.callers.values():
+            caller.is_over = caller.is_over or caller.name == name
+
+    # -- containers ------------------------------------------------------------------------
+
+    def _some(self, *, ready: bool = True, busy: bool = False) -> list[FakeContainer]:
+        return [
+            c
+            for c in self.world.containers.values()
+            if c.is_ready == ready and not c.is_retired and (c.jobs or not busy)
+        ]
+
+    @precondition(lambda self: self._some(ready=False))
+    @rule(data=st.data())
+    def container_ready(self, data: st.DataObject) -> None:
+        self.world.ready(data.draw(st.sampled_from(self._some(ready=False))))
+
+    @precondition(lambda self: self._some(ready=False))
+    @rule(data=st.data())
+    def container_fails_to_start(self, data: st.DataObject) -> None:
+        self.world.lose(data.draw(st.sampled_from(self._some(ready=False))), "exit code 1")
+
+    @precondition(lambda self: self._some(busy=True))
+    @rule(
+        data=st.data(),
+        count=st.integers(1, 3),
+        status=st.sampled_from(["ok", "ok", "error"]),
+        seconds=st.sampled_from([0.0001, 0.005, 1.0]),
+        position=st.integers(0, 2),
+    )
+    def finish_inputs(
+        self, data: st.DataObject, count: int, status: ev.Status, seconds: float, position: int
+    ) -> None:
+        container = data.draw(st.sampled_from(self._some(busy=True)))
+        count = min(count, len(container.jobs))
+        self.world.finish(container, count, status=status, seconds=seconds, position=position)
+
+    @precondition(lambda self: self._some(busy=True))
+    @rule()
+    def read_orders(self) -> None:
+        for container in self._some(busy=True):
+            self.world.read_orders(container)
+
+    @precondition(lambda self: self._some(busy=True))
+    @rule(data=st.data())
+    def container_dies(self, data: st.DataObject) -> None:
+        self.world.lose(data.draw(st.sampled_from(self._some(busy=True))), "signal 9")
+
+    @precondition(lambda self: self._some(busy=True) and self._some())
+    @rule(data=st.data(), boot=st.booleans())
+    def poison_spreads(self, data: st.DataObject, boot: bool) -> None:
+        """The same inputs lose one container after the other."""
+        pool_id = data.draw(st.sampled_from(self._some(busy=True))).pool_id
+        for _ in range(9):
+            for container in self._some(busy=True):
+                if container.pool_id == pool_id:
+                    self.world.lose(container, "signal 11")
+            if boot and pool_id in self.world.ledger.pools:
+                self.world.ready(pool_id=pool_id)
+
+    @precondition(lambda self: self.world.containers)
+    @rule(data=st.data())
+    def drain_container(self, data: st.DataObject) -> None:
+        names = sorted(name for name, c in self.world.containers.items() if not c.is_retired)
+        if names:
+            self.world.drain(self.world.containers[data.draw(st.sampled_from(names))])
+
+    @rule(data=st.data(), lease=st.integers(1, 50))
+    def late_messages(self, data: st.DataObject, lease: int) -> None:
+        """What comes from a container that is gone, or twice, changes nothing."""
+        name = data.draw(st.sampled_from(["gone", *self.world.containers]))
+        if name in self.world.containers and lease in self.world.ledger.containers[name].leases:
+            return
+        done = dict(self.world.outcomes)
+        self.world.outputs(name, [(lease, "ok", b"late", 1.0)])
+        self.world.handle(ev.LeasesReturned(container_id="gone", leases=[lease]))
+        assert self.world.outcomes == done
+
+    @precondition(lambda self: self._some())
+    @rule(data=st.data(), pool_id=st.sampled_from(POOLS))
+    def says_hello_twice(self, data: st.DataObject, pool_id: str) -> None:
+        """A container stays with its pool and keeps what it holds."""
+        name = data.draw(st.sampled_from(self._some())).name
+        if pool_id in self.world.ledger.pools:
+            self.world.handle(ev.ContainerExpected(container_id=name, pool_id=pool_id))
+            self.world.handle(ev.ContainerReady(container_id=name, pool_id=pool_id))
+
+    @rule()
+    def retired_leave(self) -> None:
+        for container in [c for c in self.world.containers.values() if c.is_retired or c.is_killed]:
+            self.world.lose(container, "ended")
+
+    @rule()
+    def start_containers(self) -> None:
+        """The policy looks at everything, and what it starts gets ready."""
+        for pool_id in list(self.world.ledger.pools):
+            self._autoscale(pool_id)
+        for container in self._some(ready=False):
+            self.world.ready(container)
+
+    # -- time and policy -------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0.01, 0.1, 1.0, 6.0, 100.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.now += seconds
+        self.world.handle(ev.Tick())
+
+    @rule(
+        pool_id=st.sampled_from(POOLS),
+        least=st.integers(0, 2),
+        most=st.integers(2, 4),
+        buffer=st.integers(0, 1),
+        window=st.sampled_from([0.0, 0.5, 60.0]),
+    )
+    def change_settings(
+        self, pool_id: str, least: int, most: int, buffer: int, window: float
+    ) -> None:
+        self.world.define(
+            pool_id, autoscaler=autoscaler(least, most, buffer, window), **WIDTHS[pool_id]
+        )
+
+    @rule(pool_id=st.sampled_from(POOLS), cancel=st.booleans())
+    def remove_pool(self, pool_id: str, cancel: bool) -> None:
+        known = self.world.ledger.pools.get(pool_id)
+        if known is not None and cancel:
+            for container in self.world.containers.values():
+                if container.pool_id == pool_id:
+                    container.is_draining = True
+            for caller in self.callers.values():
+                caller.is_over = caller.is_over or caller.pool_id == pool_id
+        self.world.handle(ev.PoolRemoved(pool_id=pool_id, cancel=cancel))
+
+    @rule(pool_id=st.sampled_from(POOLS))
+    def autoscale(self, pool_id: str) -> None:
+        if pool_id in self.world.ledger.pools:
+            self._autoscale(pool_id)
+
+    def _autoscale(self, pool_id: str) -> None:
+        pool = self.world.snapshot(pool_id, room=ROOM)
+        memory = self.memory[pool_id]
+        decision, self.memory[pool_id] = decide(pool, pool.settings, memory, self.world.now)
+        assert decide(pool, pool.settings, memory, self.world.now)[0] == decision
+        note(decision.reason)
+        check_decision(pool, decision, self.world.now)
+        for _ in range(decision.start):
+            self.world.expect(pool_id)
+        if decision.drain:
+            self.world.drain(*(self.world.containers[name] for name in decision.drain))
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """Left alone, everything that was admitted comes to its end."""
+        for step in range(STEPS_TO_REST):
+            if not self.world.ledger.calls:
+                break
+            self._work(step)
+        assert not self.world.ledger.calls, self.world.ledger.calls
+        for pool in self.world.ledger.pools.values():
+            assert (pool.waiting, pool.leased_live, pool.calls) == (0, 0, 0)
+        assert not self.world.ledger.book.dependent
+        assert len(set(self.world.ended)) == len(self.world.ended)
+
+    def _work(self, step: int) -> None:
+        world = self.world
+        world.now += 10.0
+        world.handle(ev.Tick())
+        for caller in self.callers.values():
+            self._put_more(caller, 0, caller.total)
+            if caller.call_id in world.ledger.calls and caller.next >= caller.total:
+                world.handle(ev.CallClosed(call_id=caller.call_id))
+        for pool_id in list(world.ledger.pools):
+            self._autoscale(pool_id)
+        for container in list(world.containers.values()):
+            if container.is_retired or container.is_killed:
+                world.lose(container, "ended")
+            elif not container.is_ready:
+                world.ready(container)
+            else:
+                world.read_orders(container)
+                if container.jobs:
+                    world.finish(container, min(len(container.executing), 1))
+
+
+def check_decision(pool: PoolSnapshot, decision: Decision, now: float) -> None:
+    """What must hold of every decision."""
+    limits = pool.settings
+    room = pool.room if pool.room is not None else len(pool.containers) + decision.start
+    most = min(room, limits.max_containers if limits.max_containers is not None else room)
+    assert decision.desired <= most
+    assert decision.desired >= min(limits.min_containers, room)
+    assert not (decision.start and decision.drain), "grow or shrink, not both"
+    assert len(pool.containers) + decision.start <= max(most, len(pool.containers))
+    present = [c for c in pool.containers if c.state != "draining"]
+    assert len(present) - len(decision.drain) >= min(decision.desired, len(present))
+    by_name = {c.container_id: c for c in present}
+    assert set(decision.drain) <= by_name.keys()
+    if len(present) <= most and not pool.contended:
+        for container in (by_name[name] for name in decision.drain):
+            assert container.state == "idle", "a used container was drained for being idle"
+            assert container.idle_since is not None
+            assert now >= container.idle_since + limits.scaledown_window
+    assert f"want {decision.desired}" in decision.reason
+
+
+LedgerMachine.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=50,
+    phases=[Phase.generate],
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestLedgerMachine = LedgerMachine.TestCase
