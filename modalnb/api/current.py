@@ -138,13 +138,18 @@ def connect(
         containers while a pool leases them; they are never started nor ended.
     cluster : SpecCluster, optional
         A Dask cluster object: ``LocalCluster``, ``SSHCluster``, ``SLURMCluster`` … Containers are
-        started as further workers of it and ended with :meth:`close`.
+        started as further workers of it, those of a job queue as jobs of one worker each, and
+        ended with :meth:`Connection.close`; other workers of it are left alone.
     security : distributed.Security, optional
         Credentials for `address`.
-    cores, max_containers : optional
-        What the pools of `cluster` share; without it, containers are limited to 100.
+    cores : float, optional
+        Cores of `cluster` that all pools share. Unless given: those of this machine for a
+        ``LocalCluster``, the threads of the workers that it has for an ``SSHCluster``, and no
+        limit for a job queue, which can get ever more.
+    max_containers : int, optional
+        Containers that all pools together may have on `cluster`; 100 unless given.
 
-    Without arguments, the engine of this user that was started last is used.
+    Without arguments, the engine is used that another process of this user started last.
 
     Returns
     -------

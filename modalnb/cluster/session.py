@@ -35,7 +35,7 @@ async def connect_client(address: str, security: Security | None) -> LineClient:
     ConnectionError
         If there is no scheduler that lets us in.
     """
-    from modalnb._dask_compat import LineClient
+    from modalnb._dask_compat import LineClient, quicken_client
 
     client = None
     try:
@@ -47,7 +47,7 @@ async def connect_client(address: str, security: Security | None) -> LineClient:
             timeout=CONNECT_SECONDS,
         )
         # Dask's own timeout leaves out a peer that accepts the connection and stays silent.
-        return await asyncio.wait_for(client, CONNECT_SECONDS)
+        await asyncio.wait_for(client, CONNECT_SECONDS)
     except Exception as error:
         if client is not None:
             with contextlib.suppress(Exception):
@@ -57,6 +57,8 @@ async def connect_client(address: str, security: Security | None) -> LineClient:
             f"No Dask scheduler lets us in at {address} ({why}). "
             "Check the address, and that the credentials are those of the scheduler."
         ) from error
+    quicken_client(client)
+    return client
 
 
 class ClientLine:
@@ -78,10 +80,7 @@ class ClientLine:
 
     async def connect(self, address: str, security: Security | None) -> None:
         """Connect to a scheduler."""
-        from modalnb._dask_compat import quicken_client
-
         self.client = await connect_client(address, security)
-        quicken_client(self.client)
 
     def send(self, message: dict[str, Any]) -> None:
         """Send on the stream of the client."""

