@@ -20,6 +20,7 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 import modalnb as modal
+from modalnb.examples.picture import draw
 
 app = modal.App("digits")
 
@@ -37,7 +38,7 @@ def evaluate(settings: Settings) -> float:
 
 
 @app.local_entrypoint()
-def main(settings: int = 60) -> None:
+def main(settings: int = 60, picture: str = "") -> None:
     """Search for the best settings of a support vector machine that reads digits."""
     sweep = random_settings(settings)
     machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start"
@@ -47,6 +48,8 @@ def main(settings: int = 60) -> None:
         scores = list(evaluate.map(sweep, progress=False))
         map_seconds = time.perf_counter() - started
         pool.wait_empty()
+    if picture:
+        draw(pool.history, picture, f"{settings} settings tried in {map_seconds:.1f} s")
 
     # The same here, where all is imported by now, with the cores free of containers.
     started = time.perf_counter()
@@ -82,6 +85,8 @@ class PoolWatch:
     def __init__(self) -> None:
         self.most = 0
         self._shown = ""
+        #: Seconds since the start, and the containers by state from then on.
+        self.history: list[tuple[float, Counter[str]]] = []
         self._started = time.perf_counter()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -114,6 +119,7 @@ class PoolWatch:
         if words != self._shown:
             self._shown = words
             seconds = time.perf_counter() - self._started
+            self.history.append((seconds, states))
             print(f"{seconds:6.1f} s  containers: {words}", flush=True)
         return len(containers)
 
@@ -121,5 +127,7 @@ class PoolWatch:
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--settings", type=int, default=60, help="how many to try [default: 60]")
+    options.add_argument("--picture", default="", help="draw the pool over time into this SVG file")
+    chosen = options.parse_args()
     with app.run():
-        main(options.parse_args().settings)
+        main(chosen.settings, chosen.picture)

@@ -19,6 +19,8 @@ from modalnb.payload.diagnose import find_culprit
 tblib.pickling_support.install()
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+#: The examples are written as a user would write them.
+_EXAMPLES = os.path.join(_PACKAGE, "examples", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class _Builtin:
 
 def is_ours(filename: str) -> bool:
     """Whether a source file belongs to modalnb."""
-    return filename.startswith(_PACKAGE + os.sep)
+    return filename.startswith(_PACKAGE + os.sep) and not filename.startswith(_EXAMPLES)
 
 
 def shows_our_frames() -> bool:

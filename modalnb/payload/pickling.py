@@ -23,7 +23,7 @@ Frames = list[Frame]
 OUT_OF_BAND_BYTES = 32 * 1024
 
 _by_value: set[str] = {"__main__"}
-_patterns: tuple[bytes, ...] = (b"__main__",)
+_patterns: tuple[bytes, ...] = ()
 
 
 def pickle_by_value(module: types.ModuleType) -> None:
@@ -32,8 +32,21 @@ def pickle_by_value(module: types.ModuleType) -> None:
     if module.__name__ in _by_value:
         return
     _by_value.add(module.__name__)
-    _patterns = tuple(name.encode() for name in _by_value)
+    _patterns = _patterns_of(_by_value)
     cloudpickle.register_pickle_by_value(module)
+
+
+def _patterns_of(names: set[str]) -> tuple[bytes, ...]:
+    """What a pickle contains that refers to one of these modules, or to one inside of it.
+
+    A short string is pickled as a mark, its length and its text, so a module ``a`` is not found
+    in every letter a.
+    """
+    whole = [b"\x8c" + bytes([len(name)]) + name for name in map(str.encode, names)]
+    return (*whole, *(name.encode() + b"." for name in names))
+
+
+_patterns = _patterns_of(_by_value)
 
 
 def _reduce_cached(function: Any) -> str | tuple[Any, ...]:
