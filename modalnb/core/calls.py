@@ -32,10 +32,12 @@ class CallBook:
         admission = self._admit(0 if is_gap else max(0, stop - start), call)
         end = start + admission.admitted
         if end < stop:
-            out.refuse(call, end, stop - end, admission)
             if event.patient:
                 call.owed = max(call.owed, stop)
-            elif end == 0 and call.id not in self.calls:
+            if not (event.patient and is_gap):
+                # Who hears of each refusal twice would put inputs again that are in by then.
+                out.refuse(call, end, stop - end, admission)
+            if end == 0 and not event.patient and call.id not in self.calls:
                 out.end(call)
                 return None
         if call.id not in self.calls:

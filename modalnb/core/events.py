@@ -44,8 +44,9 @@ class InputsPut(Event):
     """A caller hands in inputs, numbered from `start`; the first put opens the call.
 
     ``patient`` callers keep refused inputs and put them again, so a refusal is no error for them.
-    Inputs that were admitted before are skipped, and inputs beyond a gap are refused: so a caller
-    that repeats everything from the first refused input on loses nothing and runs nothing twice.
+    Inputs that were admitted before are skipped.  Inputs beyond those that were refused do not
+    enter, and nobody is told again: a patient caller that hears of a refusal puts everything from
+    there on once more, so it loses nothing and runs nothing twice.
     """
 
     caller: str

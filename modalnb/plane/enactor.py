@@ -78,6 +78,8 @@ class Enactor:
             self._plane.reply(caller, kind="kept", outputs=outputs)
 
     def _enact_accepted(self, order: ev.CallAccepted) -> None:
+        if kept := self._plane.keeper.calls.get(order.call_id):
+            kept.admitted = order.count
         self._plane.reply(order.caller, kind="accepted", call_id=order.call_id)
 
     def _enact_refused(self, order: ev.InputsRefused) -> None:

@@ -62,6 +62,7 @@ class Keeper:
         call = self.calls.get(call_id)
         if call is not None:
             call.ended_at = now
+            call.is_complete = True
             call.watches.clear()
 
     def forget_caller(self, caller: str) -> None:

@@ -160,7 +160,6 @@ class PlanePlugin(SchedulerPlugin):
             self.registry.use_code(code)
         if kind == "durable":
             kept = self.keeper.open(call_id, pool_id, caller)
-            kept.admitted = max(kept.admitted, start + len(payloads))
             kept.is_complete = closed
         self.apply(
             ev.InputsPut(

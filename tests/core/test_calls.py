@@ -138,9 +138,28 @@ def test_patient_call_that_was_refused_as_a_whole_may_start_later(world: World) 
     assert world.statuses("map") == ["ok", "ok"]
 
 
-def test_put_beyond_a_gap_is_refused_as_a_whole_though_there_is_room(world: World) -> None:
-    world.put("map", 1, closed=False, patient=True)
-    world.put("map", 2, start=2, closed=False, patient=True)
+def test_inputs_beyond_refused_ones_do_not_enter_and_are_awaited(world: World) -> None:
+    """They were on the way when their caller was told of the refusal, and come again."""
+    container = world.ready()
+    world.put("map", 6, closed=False, patient=True)
+    assert world.refusals[0].start == 5 - 1
+    world.finish(container)
+    world.put("map", 2, start=6, closed=False, patient=True)
+    world.handle(ev.CallClosed(call_id="map"))
+    assert len(world.refusals) == 1, "one refusal, one repetition"
+    for _ in range(3):
+        world.finish(container)
+    assert "map" in world.ledger.calls
+    world.put("map", 4, start=4, closed=False, patient=True)
+    for _ in range(4):
+        world.finish(container)
+    assert world.statuses("map") == ["ok"] * 8
+    assert world.ended == ["map"]
+
+
+def test_inputs_beyond_a_gap_of_an_impatient_caller_are_refused(world: World) -> None:
+    world.put("map", 1, closed=False)
+    world.put("map", 2, start=2, closed=False)
     refusal = world.refusals[0]
     assert (refusal.start, refusal.count, refusal.limit) == (2, 2, "pending inputs")
     assert world.ledger.calls["map"].admitted == 1
