@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from hypothesis import assume, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from modalnb.core.autoscaling import (
@@ -238,10 +237,6 @@ def memories() -> st.SearchStrategy[Memory]:
     return st.builds(Memory, active_at=st.sampled_from([-float("inf"), NOW - 30, NOW - 1]))
 
 
-quietly = hypothesis_settings(deadline=None, derandomize=True, database=None)
-
-
-@quietly
 @given(snapshots(), autoscalers(), memories())
 def test_desired_lies_between_minimum_and_maximum_as_far_as_there_is_room(
     snapshot: PoolSnapshot, limits: AutoscalerSettings, memory: Memory
@@ -255,7 +250,6 @@ def test_desired_lies_between_minimum_and_maximum_as_far_as_there_is_room(
     assert len(snapshot.containers) + decision.start <= max(ceiling, len(snapshot.containers))
 
 
-@quietly
 @given(snapshots(), autoscalers(), memories(), st.integers(0, 50))
 def test_more_demand_never_wants_fewer_containers(
     snapshot: PoolSnapshot, limits: AutoscalerSettings, memory: Memory, more: int
@@ -266,7 +260,6 @@ def test_more_demand_never_wants_fewer_containers(
     assert len(busier.drain) <= len(fewer.drain)
 
 
-@quietly
 @given(snapshots(), autoscalers(), memories())
 def test_same_facts_give_the_same_decision(
     snapshot: PoolSnapshot, limits: AutoscalerSettings, memory: Memory
@@ -275,7 +268,6 @@ def test_same_facts_give_the_same_decision(
     assert decide(snapshot, limits, memory, NOW) == decide(again, limits, memory, NOW)
 
 
-@quietly
 @given(snapshots(), autoscalers(), memories())
 def test_only_idle_containers_beyond_their_window_are_drained_within_the_bounds(
     snapshot: PoolSnapshot, limits: AutoscalerSettings, memory: Memory
@@ -293,7 +285,6 @@ def test_only_idle_containers_beyond_their_window_are_drained_within_the_bounds(
     assert kept >= min(len(present), decision.desired)
 
 
-@quietly
 @given(snapshots(), autoscalers(), memories())
 def test_nothing_is_started_and_drained_at_once_and_the_next_look_lies_ahead(
     snapshot: PoolSnapshot, limits: AutoscalerSettings, memory: Memory
@@ -305,7 +296,6 @@ def test_nothing_is_started_and_drained_at_once_and_the_next_look_lies_ahead(
         assert decision.wake_at > NOW
 
 
-@quietly
 @given(snapshots(), autoscalers(), memories())
 def test_reason_names_every_term(
     snapshot: PoolSnapshot, limits: AutoscalerSettings, memory: Memory

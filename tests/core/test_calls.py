@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from modalnb.core import events as ev
@@ -195,7 +194,6 @@ def test_durable_batch_is_accepted_only_as_a_whole(world: World) -> None:
     assert world.refusals[1].start == 5
 
 
-@hypothesis_settings(deadline=None, derandomize=True, database=None)
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6)), max_size=12))
 def test_inputs_are_admitted_in_order_without_gaps_whatever_is_put(
     puts: list[tuple[int, int]],

@@ -364,9 +364,6 @@ LedgerMachine.TestCase.settings = settings(
     max_examples=60,
     stateful_step_count=50,
     phases=[Phase.generate],
-    deadline=None,
-    derandomize=True,
-    database=None,
     suppress_health_check=list(HealthCheck),
 )
 TestLedgerMachine = LedgerMachine.TestCase
