@@ -37,7 +37,7 @@ import os, time, modalnb
 connection = modalnb.connect(cluster=cluster, cores=8)
 app = modalnb.App("jobs")
 
-@app.function(max_containers=2, scaledown_window=1.0)
+@app.function(max_containers={maximum}, scaledown_window=1.0)
 def work(x):
     open(os.path.join({folder!r}, str(os.getpid())), "w").close()
     time.sleep(0.05)
@@ -69,7 +69,7 @@ def pids(tmp_path: Path) -> Any:
 @pytest.fixture
 def connected(host: Any, tmp_path: Path, pids: Any, wait_until: Any) -> Iterator[Any]:
     """The host, connected to its cluster, with a function; nothing of it stays."""
-    host.do(APP.format(folder=str(tmp_path)))
+    host.do(APP.format(folder=str(tmp_path), maximum=2))
     yield host
     host.do("connection.close()")
     wait_until(lambda: not any(_is_alive(pid) for pid in pids()))
@@ -112,7 +112,7 @@ def test_workers_of_the_cluster_are_not_touched(host: Any, tmp_path: Path, pids:
     )
     before = host.get("sorted(client.run(os.getpid).values())")
     assert before
-    host.do(APP.format(folder=str(tmp_path)))
+    host.do(APP.format(folder=str(tmp_path), maximum=1))
     assert host.get("list(work.map(range(20)))") == [2 * i for i in range(20)]
     host.do("connection.close()")
     assert pids().isdisjoint(before)
@@ -123,6 +123,7 @@ def test_workers_of_the_cluster_are_not_touched(host: Any, tmp_path: Path, pids:
 
 
 def test_second_process_uses_the_containers_of_the_first(connected: Any, make_peer: Any) -> None:
+    connected.do("work.update_autoscaler(max_containers=1)")
     assert connected.get("work.remote(1)") == 2
     second = make_peer()
     names = ("tls_ca_file", "tls_client_cert", "tls_client_key")
