@@ -102,6 +102,10 @@ class LineClient(Client):
         self.lost = asyncio.Event()
         super().__init__(*args, **kwargs)
 
+    def post(self, message: dict[str, Any]) -> None:
+        """Send on the stream of this client; only from its loop."""
+        self._send_to_scheduler(message)
+
     async def _reconnect(self) -> None:
         for callback in self._periodic_callbacks.values():
             callback.stop()

@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: one engine for the suite, one app for a test, nothing left behind."""
+"""Fixtures of all tests: one engine for the suite, one app for a test, nothing left behind."""
 
 from __future__ import annotations
 

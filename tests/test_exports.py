@@ -21,7 +21,7 @@ def test_all_is_sorted_and_complete() -> None:
 
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = modalnb.nothing  # type: ignore[attr-defined]
+        _ = modalnb.nothing
 
 
 def test_config_and_exception_are_what_the_names_say() -> None:

@@ -85,7 +85,7 @@ class ClientLine:
     def send(self, message: dict[str, Any]) -> None:
         """Send on the stream of the client."""
         assert self.client is not None
-        self.client._send_to_scheduler(message)
+        self.client.post(message)
 
     async def greet(self) -> Any:
         """Ask the plane whether it understands us."""

@@ -113,7 +113,7 @@ class PoolWatch:
     def _show(self) -> int:
         """Print what is new; returns the number of containers."""
         containers = evaluate.snapshot().containers
-        states = Counter(container.state for container in containers)
+        states: Counter[str] = Counter(container.state for container in containers)
         words = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
         self.most = max(self.most, len(containers))
         if words != self._shown:

@@ -161,7 +161,8 @@ def test_async_run_of_an_app(engine: None) -> None:
 
     async def main() -> int:
         async with app.run():
-            return int(await function.remote.aio(5))
+            result = int(await function.remote.aio(5))
+        return result
 
     assert asyncio.run(main()) == 5
     assert not app.is_running

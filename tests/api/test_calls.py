@@ -52,7 +52,7 @@ def test_remote_passes_arguments_and_returns_the_value(add: modalnb.Function) ->
 
 def test_remote_aio_awaits(add: modalnb.Function) -> None:
     async def main() -> list[int]:
-        return await asyncio.gather(*(add.remote.aio(i) for i in range(20)))
+        return list(await asyncio.gather(*(add.remote.aio(i) for i in range(20))))
 
     assert asyncio.run(main()) == [i + 10 for i in range(20)]
 

@@ -88,7 +88,12 @@ def test_prints_come_live_while_the_input_runs(
     thread = threading.Thread(target=talk.remote)
     thread.start()
     shown: list[str] = []
-    wait_until(lambda: shown.append(capsys.readouterr().out) or "started" in "".join(shown))
+
+    def has_started() -> bool:
+        shown.append(capsys.readouterr().out)
+        return "started" in "".join(shown)
+
+    wait_until(has_started)
     open(gate, "w").close()
     thread.join()
 

@@ -11,7 +11,11 @@ HOST = """
 import modalnb, sys
 from dask_jobqueue.local import LocalCluster
 cluster = LocalCluster(
-    cores=1, memory="1 GB", python="{python}", scheduler_options={{"dashboard_address": ":0"}}
+    cores=1,
+    memory="1 GB",
+    python="{python}",
+    scheduler_options={{"host": "127.0.0.1", "dashboard_address": ":0"}},
+    worker_extra_args=["--host", "127.0.0.1"],
 )
 modalnb.connect(cluster=cluster)
 app = modalnb.App("jobs")

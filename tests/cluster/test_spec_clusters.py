@@ -22,13 +22,18 @@ from distributed import SSHCluster
 cluster = SSHCluster(
     ["127.0.0.1", "127.0.0.1"],
     connect_options={options},
-    scheduler_options={{"port": 0, "dashboard_address": ":0"}},
+    scheduler_options={{"host": "127.0.0.1", "port": 0, "dashboard_address": ":0"}},
+    worker_options={{"host": "127.0.0.1"}},
 )
 """
 JOBS = """
 from dask_jobqueue.local import LocalCluster
 cluster = LocalCluster(
-    cores=2, processes=2, memory="1 GB", scheduler_options={"dashboard_address": ":0"}
+    cores=2,
+    processes=2,
+    memory="1 GB",
+    scheduler_options={"host": "127.0.0.1", "dashboard_address": ":0"},
+    worker_extra_args=["--host", "127.0.0.1"],
 )
 """
 #: Its containers leave their process ids in a folder, since a caller cannot ask while it waits.

@@ -73,6 +73,9 @@ class _Holder:
     def __init__(self, part: Any) -> None:
         self.part = part
 
+    def get(self) -> Any:
+        return self.part
+
 
 @pytest.mark.parametrize(
     ("value", "path"),
@@ -82,7 +85,7 @@ class _Holder:
         ((1, {2: threading.Lock()}), "value[1][2]"),
         (_Holder(_Holder(threading.Lock())), "value.part.part"),
         (functools.partial(print, threading.Lock()), "value.args[0]"),
-        (_Holder(threading.Lock()).__init__, "value.__self__.part"),
+        (_Holder(threading.Lock()).get, "value.__self__.part"),
     ],
 )
 def test_culprit_is_named_with_its_path(value: Any, path: str) -> None:

@@ -188,7 +188,6 @@ class HostedContainer(ProcessInterface):
         # The plane waits for a container that was called off before it had said hello.
         self._backend.on_ended(self._name, "it was ended")
 
-
     async def _dismiss(self) -> None:
         """Ask the worker itself to leave: an sshd does not signal processes of root.
 
