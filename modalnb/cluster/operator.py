@@ -87,8 +87,8 @@ class Operator:
         """Start containers: the plane must expect them before they can say hello."""
         names = self.backend.names(pool_id, count, self._unassigned)
         if names:
-            await self.ask("expect", pool_id=pool_id, container_ids=names)
-            self.backend.start(pool_id, names)
+            expected = await self.ask("expect", pool_id=pool_id, container_ids=names)
+            self.backend.start(pool_id, list(expected))
 
     async def drain(self, container_ids: list[str]) -> None:
         """Let containers leave when their slots are free."""

@@ -214,8 +214,13 @@ class Desk:
         return [name for name in self.plane.addresses if name not in self.plane.ledger.containers]
 
     def _answer_expect(self, pool_id: str, container_ids: list[str]) -> list[str]:
-        """The operator starts these containers; those that are here already get to work."""
+        """The operator starts these containers; those that are here already get to work.
+
+        Two pools may have decided on the same free room, so what no longer fits is left out.
+        """
         fresh = [name for name in container_ids if name not in self.plane.ledger.containers]
+        if self.room is not None:
+            fresh = fresh[: max(0, self.room - len(self.plane.ledger.containers))]
         for name in fresh:
             is_here = name in self.plane.addresses
             if is_here and not self.operator_tells_fates:
