@@ -80,10 +80,11 @@ def main(argv: list[str] | None = None) -> int:
     print(head, flush=True)
     tables: list[Table] = []
     for name in options.only or WORKS:
-        chosen = work.find(name)
+        chosen, begun = work.find(name), time.monotonic()
         for table in chosen.tables(work.run(chosen, quick=options.quick)):
             print(table, flush=True)
             tables.append(table)
+        print(f"  ({time.monotonic() - begun:.0f} s)", flush=True)
     print(_summary(tables))
     print(f"{_load_line()}; took {time.monotonic() - started:.0f} s")
     if options.json is not None:

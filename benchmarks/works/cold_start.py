@@ -38,4 +38,4 @@ def tables(results: Results) -> list[Table]:
     return [Table("import done → first result, nothing running", "s", "lower", rows, goals)]
 
 
-WORK = Work("cold_start", pools.ALL, measure, tables, rounds=5, quick_rounds=2)
+WORK = Work("cold_start", pools.ALL, measure, tables, rounds=5, quick_rounds=1)

@@ -1,4 +1,8 @@
-"""Inputs of one millisecond on two processes, against half the sum of the milliseconds."""
+"""Inputs of one millisecond on two processes, against two processes that nobody has to feed.
+
+A `time.sleep(0.001)` takes 1.05 to 1.15 ms, depending on the machine, and cores may be busy with
+other things; that is no fault of whoever hands out the inputs, so the ideal is measured too.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import time
 
 from benchmarks import inputs, pools
 from benchmarks.processes import cpu_seconds, tree
-from benchmarks.table import Goal, Table
+from benchmarks.table import Goal, Row, Table
 from benchmarks.work import Measured, Results, Work
 
 #: Two processes that do half of the work each, in one input: what the machine allows.
@@ -19,7 +23,7 @@ VARIANTS = {
 
 def measure(peer: str, quick: bool) -> Measured:
     """The share of the ideal rate, sleeping and computing."""
-    count = 1_000 if quick else 2_000
+    count = 400 if peer == pools.DASK else 1_000 if quick else 2_000
     ideal = count * 0.001 / pools.WORKERS
     measured: Measured = {}
     for name, (single, many) in VARIANTS.items():
@@ -37,6 +41,14 @@ def measure(peer: str, quick: bool) -> Measured:
     return measured
 
 
+def _row(results: Results, peer: str, name: str) -> Row:
+    rate, ceiling = results.get(peer, name), results.get(CEILING, name)
+    if rate is None or ceiling is None:
+        return Row(peer, None, results.failures.get(peer, ""))
+    cpu = results.get(peer, f"{name}_cpu")
+    return Row(peer, rate / ceiling, f"{rate:.2f} of 2 inputs a ms, {cpu:.0f} µs of CPU each")
+
+
 def tables(results: Results) -> list[Table]:
     """One table for free cores, one for cores that the inputs fill."""
     goals = [Goal("must", 0.88), Goal("aim", 0.95)]
@@ -46,7 +58,7 @@ def tables(results: Results) -> list[Table]:
             f"inputs of 1 ms, {title}",
             "of ideal",
             "higher",
-            results.rows(peers, name, f"CPU {{{name}_cpu:.0f}} µs an input"),
+            [_row(results, peer, name) for peer in peers],
             goals,
         )
         for name, title in (("sleep", "asleep"), ("burn", "computing on both cores"))

@@ -75,4 +75,4 @@ def tables(results: Results) -> list[Table]:
     ]
 
 
-WORK = Work("one_more", (pools.MODALNB, SPARE, pools.DASK), measure, tables, quick_rounds=2)
+WORK = Work("one_more", (pools.MODALNB, SPARE, pools.DASK), measure, tables)

@@ -11,18 +11,18 @@ from benchmarks.work import Measured, Results, Work
 
 COUNT = 10_000
 #: Dask would take most of a minute for all of them; its rate is the same for fewer.
-FEWER = {pools.DASK: 2_000, pools.JOBLIB: 5_000}
+FEWER = {pools.DASK: 1_000, pools.JOBLIB: 3_000}
 
 
 def measure(peer: str, quick: bool) -> Measured:
     """Inputs a second of the median run, and CPU time of all processes for an input."""
-    count = FEWER.get(peer, COUNT) // (2 if quick and peer in FEWER else 1)
+    count = FEWER.get(peer, COUNT)
     samples: list[float] = []
     with pools.open_pool(peer, inputs.noop) as pool:
         pool.map(range(200))
         processes = tree()
         cpu = cpu_seconds(processes)
-        for _ in range(1 if peer in FEWER else 3):
+        for _ in range(1 if peer in FEWER or quick else 3):
             started = time.perf_counter()
             results = pool.map(range(count))
             samples.append(time.perf_counter() - started)
