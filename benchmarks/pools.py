@@ -44,9 +44,9 @@ class Pool(Protocol):
 
 
 @contextmanager
-def open_pool(peer: str, function: Callable[..., Any], **options: Any) -> Iterator[Pool]:
-    """A pool of a peer, closed in the end."""
-    pool = _KINDS[peer](function, **options)
+def open_pool(peer: str, function: Callable[..., Any], **options: Any) -> Iterator[Any]:
+    """A pool of a peer (a :class:`Pool`, and what is its own), closed in the end."""
+    pool: Any = _KINDS[peer](function, **options)
     try:
         yield pool
     finally:

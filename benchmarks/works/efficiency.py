@@ -65,4 +65,4 @@ def tables(results: Results) -> list[Table]:
     ]
 
 
-WORK = Work("efficiency", (*pools.ALL, CEILING), measure, tables)
+WORK = Work("efficiency", (*pools.ALL, CEILING), measure, tables, rounds=2)

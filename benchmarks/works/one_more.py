@@ -34,7 +34,7 @@ def _dask(gate: str, release: Callable[[], Any]) -> float:
         waiting = pool.hand_in([None])
         time.sleep(0.5)
         started = time.perf_counter()
-        pool.cluster.scale(2)  # type: ignore[attr-defined]
+        pool.cluster.scale(2)
         second = waiting()[0]
         seconds = time.perf_counter() - started
         release()
@@ -45,7 +45,7 @@ def _dask(gate: str, release: Callable[[], Any]) -> float:
 def _modalnb(gate: str, release: Callable[[], Any], *, spare: bool) -> float:
     os.environ["MODALNB_SPARE"] = str(int(spare))
     with pools.open_pool(pools.MODALNB, inputs.gate_pid, workers=1) as pool:
-        function = pool.function  # type: ignore[attr-defined]
+        function = pool.function
         busy, waiting = function.spawn(gate), function.spawn(None)
         # The spare process starts after the first container.
         time.sleep(1.5 if spare else 0.5)
