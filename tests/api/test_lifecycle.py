@@ -173,9 +173,15 @@ def test_killed_zygote_ends_the_engine_and_the_next_call_starts_another(script: 
         square.remote(1)
         engine = psutil.Process(current.session().engine.pid)
         zygote = engine.children()[0]
-        zygote.kill()
+
+        def inputs():
+            # The map is open by now; before it, its call would start another engine and hang.
+            yield 1
+            zygote.kill()
+            yield 2
+
         try:
-            list(hang.map(range(2)))
+            list(hang.map(inputs()))
         except modal.exception.ConnectionError as error:
             print(error)
         print(square.remote(3))
