@@ -87,6 +87,9 @@ class Stub:
     def open(self, call_id: str, inbox: Inbox) -> None:
         """From now on, replies to this call go to `inbox`."""
         self._inboxes[call_id] = inbox
+        # Whoever opens while the connection is lost must be told too, here or by `fail_all`.
+        if self.is_closed and self._inboxes.pop(call_id, None) is not None:
+            raise ExecutionError("The engine has ended. The next call starts a new one.")
 
     def close(self, call_id: str) -> None:
         """Replies to this call are not wanted any more."""
