@@ -58,7 +58,9 @@ def _start(quiet: bool) -> None:
     _session.stub.print_orphans = _print_orphans
     if not quiet and is_watched():
         seconds = time.perf_counter() - started
-        print(f"modalnb: engine started in {seconds:.1f} s", file=sys.stderr)
+        # A notebook shows stderr on red, and this is good news.
+        stream = sys.stderr if sys.stderr.isatty() else sys.stdout
+        print(f"modalnb: engine started in {seconds:.1f} s", file=stream)
 
 
 def is_watched() -> bool:

@@ -82,6 +82,8 @@ class Progress:
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.n = self._taken
+            # What was running and pending is no news any more.
+            self._bar.set_postfix_str("", refresh=False)
             self._bar.refresh()
             self._bar.close()
             self._bar = None

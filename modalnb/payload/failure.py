@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import traceback
 from dataclasses import dataclass
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
-import tblib
 import tblib.pickling_support
 
 from modalnb.exception import ExecutionError, RemoteError, SerializationError
@@ -23,12 +22,16 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _EXAMPLES = os.path.join(_PACKAGE, "examples", "")
 
 
+#: File, function, first line of the function, line that was running, module.
+_Place = tuple[str, str, int, int, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What a container reports of an exception; `frames` is None when it cannot be pickled."""
 
     frames: Any
-    traceback: Any
+    traceback: tuple[_Place, ...]
     text: str
     culprit: str = ""
 
@@ -104,8 +107,44 @@ def describe(error: BaseException) -> Failure:
         frames = [bytes(f) for f in pickling.dumps(travels, "exception")]
     except Exception as why:
         culprit = find_culprit(error, "exception", why.__cause__ or why)
-    chain = tblib.Traceback(trace).as_dict() if trace is not None else None
-    return Failure(frames=frames, traceback=chain, text=text, culprit=culprit)
+    return Failure(frames=frames, traceback=_places(trace), text=text, culprit=culprit)
+
+
+def _places(trace: TracebackType | None) -> tuple[_Place, ...]:
+    places = []
+    while trace is not None:
+        code, lineno = trace.tb_frame.f_code, trace.tb_lineno
+        module = str(trace.tb_frame.f_globals.get("__name__", ""))
+        places.append((code.co_filename, code.co_name, code.co_firstlineno, lineno, module))
+        trace = trace.tb_next
+    return tuple(places)
+
+
+class _Stop(Exception):
+    """Raised to get a frame."""
+
+
+def _traceback(places: tuple[_Place, ...]) -> TracebackType | None:
+    """A traceback through these places.
+
+    Each has a frame of its own, whose code claims to begin where the function began: IPython
+    numbers the lines that it shows from there, which tblib's frames leave out.
+    """
+    trace: TracebackType | None = None
+    for filename, name, first, lineno, module in reversed(places):
+        source = "\n" * max(0, lineno - first) + "raise _Stop"
+        code = compile(source, filename, "exec")
+        code = code.replace(co_name=name, co_qualname=name, co_firstlineno=min(first, lineno))
+        try:
+            exec(code, {"__name__": module, "_Stop": _Stop})
+        except _Stop as stop:
+            frame = _innermost(stop)
+            trace = TracebackType(trace, frame, frame.f_lasti, lineno)
+    return trace
+
+
+def _innermost(error: BaseException) -> FrameType:
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
 
 
 def rebuild(failure: Failure) -> BaseException:
@@ -117,9 +156,7 @@ def rebuild(failure: Failure) -> BaseException:
         )
     else:
         error = _load(failure)
-    if failure.traceback is not None:
-        error = error.with_traceback(tblib.Traceback.from_dict(failure.traceback).as_traceback())
-    return error
+    return error.with_traceback(_traceback(failure.traceback))
 
 
 def _load(failure: Failure) -> BaseException:

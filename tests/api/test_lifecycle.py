@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -290,8 +291,13 @@ def _run_cell(client: Any, code: str, timeout: float = 60) -> tuple[str, str, li
         elif message["msg_type"] in ("execute_result", "display_data"):
             results.append(content["data"]["text/plain"])
         elif message["msg_type"] == "error":
-            results.append("\n".join(content["traceback"]))
+            results.append(_plain("\n".join(content["traceback"])))
     return texts["stdout"], texts["stderr"], results
+
+
+def _plain(text: str) -> str:
+    """The text without its colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def _kernel_family(manager: Any) -> list[psutil.Process]:
@@ -304,7 +310,7 @@ def test_cells_of_a_real_kernel(kernel: Any) -> None:
     _run_cell(client, PRELUDE)
     out, err, results = _run_cell(client, "list(square.map(range(4)))")
     assert results == ["[0, 1, 4, 9]"]
-    assert "engine started in" in err
+    assert "engine started in" in out
     _run_cell(client, "@app.function()\ndef square(x):\n    print('cubing')\n    return x ** 3")
     out, err, results = _run_cell(client, "list(square.map(range(3)))")
     assert results == ["[0, 1, 8]"]
@@ -333,6 +339,7 @@ def test_cells_of_a_real_kernel(kernel: Any) -> None:
     )
     assert "Mine" in results[0]
     assert "# the line" in results[0]
+    assert ", in fail()" in results[0]
     assert "modalnb/api" not in results[0]
     _, _, results = _run_cell(client, "square")
     assert results[0].startswith("<Function square of app my-app: ")
