@@ -152,9 +152,15 @@ def test_killed_engine_fails_the_call_and_the_next_call_starts_another(script: A
         import os, signal
         from modalnb.api import current
         square.remote(1)
-        os.kill(current.session().engine.pid, signal.SIGKILL)
+
+        def inputs():
+            # The map is open by now; before it, its call would start another engine and hang.
+            yield 1
+            os.kill(current.session().engine.pid, signal.SIGKILL)
+            yield 2
+
         try:
-            list(hang.map(range(4)))
+            list(hang.map(inputs()))
         except modal.exception.Error as error:
             print(type(error).__name__, error)
         print(square.remote(3))
