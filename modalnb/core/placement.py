@@ -7,8 +7,9 @@ from typing import Generic, TypeVar
 
 C = TypeVar("C")
 
-#: Work, in seconds, that a container should hold ahead to bridge the way to the plane and back.
-PREFETCH_SECONDS = 0.01
+#: Work, in seconds, that a container should hold ahead: some round trips to the plane, so that
+#: several inputs travel in each message.
+PREFETCH_SECONDS = 0.03
 #: Inputs that take longer than this are never held ahead.
 SLOW_SECONDS = 0.1
 MAX_PREFETCH = 64
@@ -17,8 +18,9 @@ MAX_PREFETCH = 64
 def prefetch_depth(mean_duration: float | None) -> int:
     """How many inputs a container may hold beyond its slots.
 
-    A hundred inputs of 0.1 ms are on the way for each round trip of 10 ms, so a container that
-    held only what it executes would mostly wait; for inputs of a second it would not notice.
+    Thirty inputs of 1 ms pass while a message goes to the plane and back a few times, so a
+    container that held only what it executes would mostly wait; with inputs of a second it would
+    not notice.
     """
     if mean_duration is None or mean_duration > SLOW_SECONDS:
         return 0

@@ -92,7 +92,7 @@ def ledger_at_work() -> Ledger:
     world = World()
     world.define("a/f")
     world.put("warm")
-    world.finish(world.ready(), seconds=0.01)
+    world.finish(world.ready(), seconds=0.03)
     world.put("map", 5, closed=False)
     world.define("a/g")
     world.ready(pool_id="a/g")

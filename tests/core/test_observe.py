@@ -33,7 +33,7 @@ def test_pending_and_running_count_each_input_once() -> None:
     world.define()
     world.put("warm")
     container = world.ready()
-    world.finish(container, seconds=0.005)
+    world.finish(container, seconds=0.015)
     world.put("many", 10)
     pool = world.ledger.pools["a/f"]
     facts = container_stats(world.ledger.containers[container.name])

@@ -294,7 +294,7 @@ def settings(
     )
 
 
-SHORT = 0.005  # two inputs of this length are held ahead
+SHORT = 0.015  # two inputs of this length are held ahead
 
 
 def warm(world: World, seconds: float = SHORT, pool_id: str = "a/f") -> FakeContainer:
