@@ -21,9 +21,16 @@ from modalnb.settings import Limits
 WINDOW = Limits().map_outstanding
 #: The feeder is woken when this many inputs may be sent, so that they travel together.
 WAKE_ROOM = WINDOW // 4
+#: Bytes of large arguments that are on the way at most; one input may always be.
+MAX_BYTES = 256 * 2**20
 PROGRESS_SECONDS = 0.25
 
 Output = tuple[int, str, Any]
+
+
+def large_bytes(payload: Any) -> int:
+    """Bytes that a payload holds in shared memory."""
+    return sum(payload["sizes"]) if isinstance(payload, dict) else 0
 
 
 class MapRun:
@@ -55,6 +62,8 @@ class MapRun:
         self._on_way: dict[int, Any] = {}
         self._added = 0
         self._received = 0
+        #: Shared memory that the inputs on the way hold.
+        self._bytes = 0
         self._taken = 0
         #: Outputs that nobody has taken; in order, only from `_next` on without a gap.
         self._ready: dict[int, Output] = {}
@@ -84,6 +93,8 @@ class MapRun:
 
     def _room(self) -> int:
         on_way = self._added - self._received
+        if self._bytes > MAX_BYTES and on_way:
+            return 0
         return WINDOW - max(on_way, len(self._ready))
 
     def wait_room(self) -> bool:
@@ -98,6 +109,7 @@ class MapRun:
 
     def add(self, payload: Any) -> None:
         """Take one input; it leaves with all others that the loop finds."""
+        self._bytes += large_bytes(payload)
         self._unsent.append((self._added, payload))
         self._added += 1
         if not self._is_pushing:
@@ -153,9 +165,11 @@ class MapRun:
             self._push()
         with self._changed:
             for output in outputs:
-                if self._on_way.pop(output[0], self) is self:
+                payload = self._on_way.pop(output[0], self)
+                if payload is self:
                     continue
                 self._received += 1
+                self._bytes -= large_bytes(payload)
                 self._ready[output[0]] = output
                 if output[1] != "ok" and self._failure is None:
                     self._failure = output
@@ -188,7 +202,8 @@ class MapRun:
 
     def _wake(self) -> None:
         with self._changed:
-            if not self._feeder_waits or self._room() >= WAKE_ROOM or self._can_take():
+            has_room = self._room() >= WAKE_ROOM or bool(self._bytes)
+            if not self._feeder_waits or has_room or self._can_take():
                 self._changed.notify_all()
             waiter, self._waiter = self._waiter, None
         if waiter is not None:

@@ -12,7 +12,7 @@ C = TypeVar("C")
 PREFETCH_SECONDS = 0.03
 #: Inputs that take longer than this are never held ahead.
 SLOW_SECONDS = 0.1
-MAX_PREFETCH = 64
+MAX_PREFETCH = 256
 
 
 def prefetch_depth(mean_duration: float | None) -> int:

@@ -27,7 +27,7 @@ from modalnb.runtime import context, invoke
 from modalnb.runtime.printing import Printer, flush_streams
 
 #: Outputs wait this long for others while the container has more to do.
-COALESCE_SECONDS = 0.006
+COALESCE_SECONDS = 0.008
 USAGE_SECONDS = 1.0
 CANCEL_SIGNAL = signal.SIGUSR1
 

@@ -283,6 +283,41 @@ def test_four_maps_at_once_wait_for_the_limit_and_never_fail(square: modalnb.Fun
     }
 
 
+def test_large_arguments_on_the_way_are_bounded_in_bytes(app: modalnb.App, tmp_path: Any) -> None:
+    """A map of large arrays must not fill the memory with what waits to be worked on."""
+    import numpy as np
+
+    gate = str(tmp_path / "gate")
+
+    @app.function(max_containers=1)
+    def total(a: Any) -> float:
+        while not os.path.exists(gate):
+            threading.Event().wait(0.01)
+        return float(a.sum())
+
+    read = threading.Semaphore(0)
+    many = threading.Event()
+
+    def arrays() -> Iterator[Any]:
+        for n in range(40):
+            read.release()
+            if n == 12:
+                many.set()
+            yield np.full(50_000, n, dtype=np.float64)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modalnb.api.map_run.MAX_BYTES", 2_000_000)
+        results = total.map(arrays())
+        first = threading.Thread(target=lambda: next(results))
+        first.start()
+        for _ in range(5):
+            assert read.acquire(timeout=10)
+        assert not many.wait(0.5)
+        open(gate, "w").close()
+        first.join()
+        assert list(results) == [50_000.0 * n for n in range(1, 40)]
+
+
 def test_large_arguments_and_results_travel_whole(app: modalnb.App) -> None:
     import numpy as np
 
