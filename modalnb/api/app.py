@@ -339,22 +339,22 @@ class App:
 
     # -- registering -----------------------------------------------------------------------
 
-    def _ready(self, stub: Stub, function: Function) -> str:
-        """Make sure that the plane knows the function as it is now; returns its pool."""
+    def _ready(self, stub: Stub, function: Function) -> tuple[str, str]:
+        """Make sure that the plane knows the function as it is now; returns its pool and code."""
         with self._lock:
             if self._stub is not stub:
                 self._stub = stub
                 self._registered.clear()
                 for known in list(self._functions.values()):
                     self._register(stub, known)
-            self._register(stub, function)
-            return m.pool_id_of(self.app_id, function.name)
+            code = self._register(stub, function)
+            return m.pool_id_of(self.app_id, function.name), code
 
-    def _register(self, stub: Stub, function: Function) -> None:
+    def _register(self, stub: Stub, function: Function) -> str:
         definition = function._definition()
         version = (definition.code, function._settings)
         if self._registered.get(function.name) == version:
-            return
+            return definition.code
         self._registered[function.name] = version
         for handle in definition.handles:
             # What the function calls must be known before it runs.
@@ -370,6 +370,7 @@ class App:
             code=definition.code,
             blob=definition.blob if is_new else None,
         )
+        return definition.code
 
 
 def _check_name(name: Any) -> None:

@@ -20,8 +20,6 @@ from modalnb.payload.failure import users_part
 from modalnb.plane.stub import Stub
 
 PREFIX = "fc-"
-#: Outputs that :meth:`FunctionCall.iter` asks for ahead.
-ITER_AHEAD = 256
 
 
 class _Ids:

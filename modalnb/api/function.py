@@ -124,10 +124,19 @@ class Function(Scalable):
     def _pool_id(self, stub: Stub) -> str:
         """The pool of the function, after making sure that the plane knows it."""
         if self._app is not None:
-            return str(self._app._ready(stub, self))
+            return str(self._app._ready(stub, self)[0])
         if self._app_id is None:
             self._app_id = ask(stub, "lookup", app=self._app_name, function=self._name)["app_id"]
         return m.pool_id_of(self._app_id, self._name)
+
+    def _route(self) -> tuple[Stub, dict[str, Any]]:
+        """Where the inputs of a call go, with which code, and which input makes the call."""
+        self._refuse_generator()
+        stub = current.stub()
+        pool_id, code = (
+            self._app._ready(stub, self) if self._app is not None else (self._pool_id(stub), None)
+        )
+        return stub, {"pool_id": pool_id, "code": code, "parent": current.parent()}
 
     def _definition(self) -> Definition:
         if self._raw is None:
@@ -171,9 +180,7 @@ class Function(Scalable):
         return self._raw(*args, **kwargs)
 
     def _put(self, kind: str, args: Any, kwargs: Any) -> tuple[Stub, str, Ticket]:
-        self._refuse_generator()
-        stub = current.stub()
-        pool_id = self._pool_id(stub)
+        stub, route = self._route()
         call_id = new_call_id()
         ticket = Ticket(self._name, Sink(self._name))
         payload = envelope.pack((args, kwargs), stub.depot, "arguments")
@@ -181,12 +188,10 @@ class Function(Scalable):
         stub.send(
             m.PUT,
             call_id=call_id,
-            pool_id=pool_id,
-            code=self._definition().code if self._raw is not None else None,
             start=0,
             payloads=[payload],
             kind=kind,
-            parent=current.parent(),
+            **route,
         )
         return stub, call_id, ticket
 

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from modalnb.api import current
 from modalnb.api.call import FunctionCall, new_call_id
 from modalnb.api.feeding import Feeder, zipped
 from modalnb.api.map_run import MapRun
@@ -112,10 +111,7 @@ def _results(
     progress: bool | None,
 ) -> MapResults:
     def start() -> MapRun:
-        function._refuse_generator()
-        stub = current.stub()
-        pool_id = function._pool_id(stub)
-        code = function._definition().code if function._raw is not None else None
+        stub, route = function._route()
         run = MapRun(
             stub,
             call_id=new_call_id(),
@@ -124,7 +120,7 @@ def _results(
             order_outputs=order_outputs,
             return_exceptions=return_exceptions,
             progress=Progress(function, total, progress),
-            put={"pool_id": pool_id, "code": code, "parent": current.parent()},
+            put=route,
         )
         run.start(Feeder(arguments, kwargs, run))
         return run
@@ -286,15 +282,12 @@ async def spawn_map_aio(
 
 def _spawn_map(function: Function, iterators: Any, kwargs: dict[str, Any] | None) -> FunctionCall:
     arguments, _ = zipped(iterators)
-    function._refuse_generator()
-    stub = current.stub()
-    pool_id = function._pool_id(stub)
-    code = function._definition().code if function._raw is not None else None
+    stub, route = function._route()
     run = SpawnRun(
         stub,
         call_id=new_call_id(),
         function=function.name,
-        put={"pool_id": pool_id, "code": code, "parent": current.parent()},
+        put=route,
     )
     run.hand_in(Feeder(arguments, _check_kwargs(kwargs or {}), run))
     return FunctionCall(run.call_id, function.name, sink=Sink(function.name))

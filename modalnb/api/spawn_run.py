@@ -26,7 +26,6 @@ class SpawnRun:
         self._changed = threading.Condition()
         self._batch: list[Any] = []
         self._start = 0
-        self._accepted = 0
         self._batches: dict[int, list[Any]] = {}
         self._error: BaseException | None = None
         #: The first input that was refused, and how far it had been the time before.
