@@ -47,7 +47,7 @@ def app(engine: None) -> Iterator[modalnb.App]:
     app.stop()
 
 
-@pytest.fixture(name="wait_until")
+@pytest.fixture(name="wait_until", scope="session")
 def wait_until_fixture() -> Callable[..., None]:
     """:func:`wait_until` for tests."""
     return wait_until
