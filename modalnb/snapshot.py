@@ -9,6 +9,51 @@ from modalnb.settings import AutoscalerSettings
 
 ContainerState = Literal["booting", "idle", "busy", "draining"]
 
+#: What a person should see of a pool's past: a cold start has ended, a container was lost without
+#: having been asked to leave, other settings are in force.
+MarkKind = Literal["ready", "died", "settings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Something that happened to a pool at one instant; `seq` grows from mark to mark."""
+
+    seq: int
+    at: float
+    kind: MarkKind
+    pool_id: str
+    container_id: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauge:
+    """How much of a limit is used."""
+
+    name: str
+    current: float
+    maximum: float
+
+    @property
+    def level(self) -> float:
+        """The used part, 0 to 1."""
+        return min(1.0, self.current / self.maximum) if self.maximum else 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceStats:
+    """One GPU of one host at one instant; `utilization` is in percent, memory in bytes."""
+
+    host: str
+    index: int
+    uuid: str
+    name: str
+    utilization: float | None = None
+    memory_used: int | None = None
+    memory_total: int | None = None
+    container_id: str | None = None
+    error: str | None = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerStats:
@@ -26,11 +71,16 @@ class ContainerStats:
     memory: int | None = None
     pid: int | None = None
     host: str = ""
+    gpus: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSnapshot:
     """One pool at one instant: what the autoscaler decides on and what every view shows.
+
+    ``gauges`` are the limits with what is used of them.  ``wait_p50`` and ``wait_p95`` are seconds
+    from arrival to start, of recent inputs; ``batch_sizes`` counts batches by size, ``batch_waits``
+    by the seconds that their first input waited, up to the bound given.
 
     ``share`` is the number of *working* containers that the cluster grants the pool beside the
     others, ``room`` the number of containers of it that the cluster can hold at all; ``None`` is
@@ -58,6 +108,13 @@ class PoolSnapshot:
     boot_failures: int = 0
     boot_failed_at: float = 0.0
     reason: str = ""
+    gauges: tuple[Gauge, ...] = ()
+    max_batch_size: int = 1
+    retrying: int = 0
+    batch_sizes: tuple[tuple[int, int], ...] = ()
+    batch_waits: tuple[tuple[float, int], ...] = ()
+    wait_p50: float | None = None
+    wait_p95: float | None = None
 
     @property
     def demand(self) -> int:
@@ -86,9 +143,16 @@ class PoolSnapshot:
                 **facts,
                 "settings": AutoscalerSettings(**facts["settings"]),
                 "static": AutoscalerSettings(**facts["static"]),
-                "containers": tuple(ContainerStats(**c) for c in facts["containers"]),
+                "containers": tuple(_container(c) for c in facts["containers"]),
+                "gauges": tuple(Gauge(**g) for g in facts["gauges"]),
+                "batch_sizes": tuple((size, count) for size, count in facts["batch_sizes"]),
+                "batch_waits": tuple((bound, count) for bound, count in facts["batch_waits"]),
             }
         )
+
+
+def _container(facts: dict[str, Any]) -> ContainerStats:
+    return ContainerStats(**{**facts, "gpus": tuple(facts["gpus"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +164,7 @@ class AppSnapshot:
     seq: int
     taken_at: float
     pools: tuple[PoolSnapshot, ...] = ()
+    devices: tuple[DeviceStats, ...] = ()
 
     def pool(self, function: str) -> PoolSnapshot | None:
         """The pool of the function of that name, if it has one."""
@@ -113,4 +178,5 @@ class AppSnapshot:
     def from_dict(cls, facts: dict[str, Any]) -> AppSnapshot:
         """Rebuild a snapshot from :meth:`to_dict`."""
         pools = tuple(PoolSnapshot.from_dict(p) for p in facts["pools"])
-        return cls(**{**facts, "pools": pools})
+        devices = tuple(DeviceStats(**d) for d in facts["devices"])
+        return cls(**{**facts, "pools": pools, "devices": devices})

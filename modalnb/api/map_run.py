@@ -27,6 +27,15 @@ PROGRESS_SECONDS = 0.25
 
 Output = tuple[int, str, Any]
 
+#: The open maps of this process by call id, for views.
+_open: dict[str, MapRun] = {}
+
+
+def widest(pool_id: str) -> int:
+    """The most inputs that one map of this process has on the way to a pool."""
+    runs = (run for run in list(_open.values()) if run.pool_id == pool_id)
+    return max((run.on_way for run in runs), default=0)
+
 
 def large_bytes(payload: Any) -> int:
     """Bytes that a payload holds in shared memory."""
@@ -80,6 +89,16 @@ class MapRun:
         self._waiter: asyncio.Future[None] | None = None
 
     @property
+    def pool_id(self) -> str:
+        """The pool that its inputs go to."""
+        return str(self._put["pool_id"])
+
+    @property
+    def on_way(self) -> int:
+        """Inputs that were sent or are about to be, and have no result yet."""
+        return self._added - self._received
+
+    @property
     def depot(self) -> Depot | None:
         """Where large arguments go."""
         return self._stub.depot
@@ -87,15 +106,15 @@ class MapRun:
     def start(self, feeder: Feeder) -> None:
         """Begin to read and to send."""
         self._stub.open(self.call_id, self)
+        _open[self.call_id] = self
         feeder.start()
 
     # -- from the feeder -------------------------------------------------------------------
 
     def _room(self) -> int:
-        on_way = self._added - self._received
-        if self._bytes > MAX_BYTES and on_way:
+        if self._bytes > MAX_BYTES and self.on_way:
             return 0
-        return WINDOW - max(on_way, len(self._ready))
+        return WINDOW - max(self.on_way, len(self._ready))
 
     def wait_room(self) -> bool:
         """Block until one more input may be on the way; False if none is wanted any more."""
@@ -302,6 +321,7 @@ class MapRun:
             self._is_closed = True
             is_complete = self._is_complete()
             self._changed.notify_all()
+        _open.pop(self.call_id, None)
         self._progress.close()
         self._stub.close(self.call_id)
         for _, _, payload in [*self._ready.values(), *self._batch]:

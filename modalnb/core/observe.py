@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from modalnb.core.capacity import Want, shares
 from modalnb.core.records import Container, Pool
-from modalnb.snapshot import ContainerState, ContainerStats
+from modalnb.settings import Limits
+from modalnb.snapshot import ContainerState, ContainerStats, Gauge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,16 @@ def pending(pool: Pool) -> int:
 def running(pool: Pool) -> int:
     """Inputs that execute."""
     return sum(c.running for c in pool.containers.values())
+
+
+def gauges(pool: Pool, limits: Limits) -> tuple[Gauge, ...]:
+    """How near the pool is to the limits that its inputs are admitted by."""
+    used = (
+        ("pending inputs", pool.waiting_live, limits.pending),
+        ("inputs in total", pool.waiting_live + pool.leased_live, limits.total),
+        ("pending spawned inputs", pool.waiting_durable, limits.pending_spawns),
+    )
+    return tuple(Gauge(name=name, current=n, maximum=most) for name, n, most in used)
 
 
 def _wanted(pool: Pool) -> int:

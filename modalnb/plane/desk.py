@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from modalnb import messages as m
@@ -15,7 +15,10 @@ from modalnb.core import invariants, observe
 from modalnb.core.capacity import cpu_of
 from modalnb.core.records import Pool, mean
 from modalnb.exception import Error, ExecutionError, NotFoundError, VersionError
+from modalnb.plane.chronicle import Chronicle
 from modalnb.plane.registry import AppRecord, FunctionRecord
+from modalnb.plane.tails import Printed, Tails
+from modalnb.settings import Limits
 from modalnb.snapshot import AppSnapshot, PoolSnapshot
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ class Desk:
         self.room: int | None = None
         #: Containers on workers that were here before and stay: they are taken back, not ended.
         self.leased: set[str] = set()
+        self.chronicle = Chronicle(plane.ledger)
+        self.tails = Tails()
         self._seq = itertools.count(1)
         self._cpu: dict[str, float] = {}
         self._verbs: dict[str, Callable[..., Any]] = {
@@ -161,12 +166,15 @@ class Desk:
     # -- views -----------------------------------------------------------------------------
 
     def _answer_snapshot(self, app_id: str | None = None) -> list[dict[str, Any]]:
-        now = time.monotonic()
-        pools = {pool.pool_id: pool for pool in self._snapshots(now)}
         apps = self.plane.registry.apps.values()
         chosen = (
             list(apps) if app_id is None else [a for a in [self.plane.registry.app(app_id)] if a]
         )
+        return [snapshot.to_dict() for snapshot in self._app_snapshots(chosen)]
+
+    def _app_snapshots(self, apps: Iterable[AppRecord]) -> list[AppSnapshot]:
+        now = time.monotonic()
+        pools = {pool.pool_id: pool for pool in self._snapshots(now)}
         return [
             AppSnapshot(
                 app_id=app.app_id,
@@ -174,9 +182,25 @@ class Desk:
                 seq=next(self._seq),
                 taken_at=now,
                 pools=tuple(pools[r.pool_id] for r in app.functions.values() if r.pool_id in pools),
-            ).to_dict()
-            for app in chosen
+            )
+            for app in apps
         ]
+
+    def _answer_look(self, app_id: str, since: int = 0) -> dict[str, Any] | None:
+        """All that a live view wants to know at once: the snapshot, and the marks since its last.
+
+        ``None`` if there is no such app any more.
+        """
+        app = self.plane.registry.app(app_id)
+        if app is None:
+            return None
+        [snapshot] = self._app_snapshots([app])
+        marks = self.chronicle.since(since, {pool.pool_id for pool in snapshot.pools})
+        return {"snapshot": snapshot.to_dict(), "marks": [asdict(mark) for mark in marks]}
+
+    def _answer_tail(self, count: int = 100, **which: Any) -> list[Printed]:
+        """The last lines that were printed; see :meth:`.tails.Tails.last`."""
+        return self.tails.last(count, **which)
 
     def _answer_pool(self, pool_id: str) -> dict[str, Any]:
         pool_id = self._record(pool_id).pool_id
@@ -188,6 +212,11 @@ class Desk:
     def _answer_validate(self) -> None:
         """Check the ledger against itself; for tests."""
         invariants.validate(self.plane.ledger)
+
+    def keep_lines(self, container_id: str, lines: Iterable[tuple[Any, ...]]) -> None:
+        """Keep what a container printed for those who ask later."""
+        known = self.plane.ledger.containers.get(container_id)
+        self.tails.add(container_id, known.pool.id if known else "", lines)
 
     # -- the operator ----------------------------------------------------------------------
 
@@ -302,6 +331,7 @@ class Desk:
             boot_failures=pool.boot_failures,
             boot_failed_at=pool.boot_failed_at,
             reason=record.reason if record else "",
+            gauges=observe.gauges(pool, self.plane.limits or Limits()),
         )
 
     def _container(self, container: Any) -> Any:

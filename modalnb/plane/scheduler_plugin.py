@@ -252,6 +252,7 @@ class PlanePlugin(SchedulerPlugin):
 
     def print_lines(self, container_id: str, lines: Iterable[tuple[Any, ...]]) -> None:
         """Pass (call id or None, stream, text) tuples on to the callers whom they concern."""
+        self.desk.keep_lines(container_id, lines)
         by_caller: dict[str, list[Any]] = {}
         for call_id, stream, text in lines:
             for caller, owner_id in self._listeners(container_id, call_id):
@@ -347,7 +348,9 @@ class PlanePlugin(SchedulerPlugin):
 
     def apply(self, event: ev.Event) -> None:
         """Give an event to the ledger and carry out what it says."""
-        for instruction in self.ledger.handle(event, time.monotonic()):
+        now = time.monotonic()
+        self.desk.chronicle.see(event, now)
+        for instruction in self.ledger.handle(event, now):
             self.enactor.enact(instruction)
         if self.ledger.wants_ticks and not self._ticking:
             self._ticking = True
