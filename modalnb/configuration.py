@@ -29,6 +29,21 @@ def _number(name: str, default: str, kind: type[float]) -> float:
     return value
 
 
+def _choice(name: str, choices: tuple[str, ...]) -> str:
+    text = os.environ.get(_ENV + name, choices[0])
+    if text not in choices:
+        raise InvalidError(f"`{_ENV}{name}` must be {_either(choices)}; got {text!r}.")
+    return text
+
+
+def _either(choices: tuple[str, ...]) -> str:
+    return " or ".join(repr(choice) for choice in choices)
+
+
+#: What may be done with a function whose GPU is nowhere to be had.
+_FALLBACKS = ("error", "cpu")
+
+
 class Config:
     """What can be set for the whole process.
 
@@ -53,6 +68,10 @@ class Config:
         can hold. Environment: ``MODALNB_MEMORY_PER_CONTAINER``.
     result_days : float
         Days for which results of ``.spawn`` are kept. Environment: ``MODALNB_RESULT_DAYS``.
+    gpu_fallback : str
+        What a call does whose function asks for a GPU that no machine here has: ``"error"``
+        raises, ``"cpu"`` runs without one and warns once. Environment:
+        ``MODALNB_GPU_FALLBACK``.
 
     Examples
     --------
@@ -70,6 +89,7 @@ class Config:
             "spare": _switch("SPARE", "0"),
             "memory_per_container": _number("MEMORY_PER_CONTAINER", str(128 * 2**20), int),
             "result_days": _number("RESULT_DAYS", "7", float),
+            "gpu_fallback": _choice("GPU_FALLBACK", _FALLBACKS),
         }
 
     def __getattr__(self, name: str) -> Any:
@@ -88,6 +108,11 @@ class Config:
             raise InvalidError(
                 f"`modalnb.config` has no setting {name!r}; there are {sorted(self._values)}."
             )
+        if name == "gpu_fallback":
+            if value not in _FALLBACKS:
+                raise InvalidError(f"`config.{name}` must be {_either(_FALLBACKS)}; got {value!r}.")
+            self._values[name] = value
+            return
         kind = type(self._values[name])
         if isinstance(value, bool) != (kind is bool) or not isinstance(value, int | float):
             raise InvalidError(f"`config.{name}` must be a {kind.__name__}; got {value!r}.")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from modalnb import resources
 from modalnb.exception import InvalidError
 
 DEFAULT_SCALEDOWN_WINDOW = 60.0
@@ -47,9 +47,7 @@ IGNORED = frozenset(
 #: Parameters of Modal that modalnb knows and does not carry out yet.
 PLANNED = frozenset(
     {
-        "gpu",
         "max_inputs",
-        "memory",
         "retries",
         "schedule",
         "single_use_containers",
@@ -159,12 +157,19 @@ class FunctionSettings:
     """All that a decorator says of a function and that the plane must know.
 
     ``cpu`` is the number of cores that one container is taken to use; ``None`` is measured.
+    ``memory`` is in MiB, ``gpu`` the kinds of devices that will do, the best first; where there is
+    none of them, ``gpu_fallback`` lets containers run without.
     """
 
     autoscaler: AutoscalerSettings = field(default_factory=AutoscalerSettings)
     max_inputs: int = 1
     target_inputs: int = 1
     cpu: float | None = None
+    cpu_limit: float | None = None
+    memory: int | None = None
+    memory_limit: int | None = None
+    gpu: tuple[str, ...] = ()
+    gpu_fallback: bool = False
 
     def __post_init__(self) -> None:
         check_int("max_inputs", self.max_inputs, 1)
@@ -174,15 +179,14 @@ class FunctionSettings:
                 f"`target_inputs` ({self.target_inputs}) cannot be greater than "
                 f"`max_inputs` ({self.max_inputs}). Raise `max_inputs` with it."
             )
-        if self.cpu is not None:
-            if isinstance(self.cpu, bool) or not isinstance(self.cpu, int | float):
-                raise InvalidError(
-                    f"`cpu` must be a number of cores; got {self.cpu!r}. Give an int or a float."
-                )
-            if not 0 < self.cpu < math.inf:
-                raise InvalidError(
-                    f"`cpu` must be above 0 cores; got {self.cpu}. Without it, use is measured."
-                )
+        resources.check_cpu(self.cpu, self.cpu_limit)
+        resources.check_memory(self.memory, self.memory_limit)
+        object.__setattr__(self, "gpu", resources.gpu_wishes(self.gpu))
+
+    @property
+    def footprint(self) -> tuple[Any, ...]:
+        """What a container is given when it starts; with other values it has to be replaced."""
+        return (self.gpu, self.cpu, self.cpu_limit, self.memory, self.memory_limit)
 
     def to_dict(self) -> dict[str, Any]:
         """The same values as a plain dict."""

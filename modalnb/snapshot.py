@@ -42,7 +42,12 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceStats:
-    """One GPU of one host at one instant; `utilization` is in percent, memory in bytes."""
+    """One GPU, or one MIG slice of it, at one instant, as its driver tells.
+
+    `utilization` is in percent and memory in bytes; ``None`` is what is not known, such as the
+    utilization of a slice.  `index` is that of the whole device on its host.  `error` says why the
+    device cannot be used, or why nothing is known of it now.
+    """
 
     host: str
     index: int
@@ -71,6 +76,7 @@ class ContainerStats:
     memory: int | None = None
     pid: int | None = None
     host: str = ""
+    #: The uuids of its devices.
     gpus: tuple[str, ...] = ()
 
 
@@ -84,7 +90,8 @@ class PoolSnapshot:
 
     ``share`` is the number of *working* containers that the cluster grants the pool beside the
     others, ``room`` the number of containers of it that the cluster can hold at all; ``None`` is
-    no limit.  ``mean_duration`` and ``mean_boot`` are seconds, ``None`` until measured.
+    no limit, and ``room_words`` say what the limit is.  ``mean_duration`` and ``mean_boot`` are
+    seconds, ``None`` until measured.
     """
 
     pool_id: str
@@ -102,6 +109,7 @@ class PoolSnapshot:
     containers: tuple[ContainerStats, ...] = ()
     share: int | None = None
     room: int | None = None
+    room_words: str = ""
     contended: bool = False
     mean_duration: float | None = None
     mean_boot: float | None = None
@@ -157,7 +165,11 @@ def _container(facts: dict[str, Any]) -> ContainerStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppSnapshot:
-    """All pools of an app at one instant; ``seq`` grows with every snapshot of the engine."""
+    """All pools of an app at one instant; ``seq`` grows with every snapshot of the engine.
+
+    ``devices`` are those of the whole cluster, whichever app uses them; ``device_errors`` tells
+    of hosts whose driver cannot be asked.
+    """
 
     app_id: str
     name: str
@@ -165,6 +177,7 @@ class AppSnapshot:
     taken_at: float
     pools: tuple[PoolSnapshot, ...] = ()
     devices: tuple[DeviceStats, ...] = ()
+    device_errors: tuple[str, ...] = ()
 
     def pool(self, function: str) -> PoolSnapshot | None:
         """The pool of the function of that name, if it has one."""
@@ -179,4 +192,5 @@ class AppSnapshot:
         """Rebuild a snapshot from :meth:`to_dict`."""
         pools = tuple(PoolSnapshot.from_dict(p) for p in facts["pools"])
         devices = tuple(DeviceStats(**d) for d in facts["devices"])
-        return cls(**{**facts, "pools": pools, "devices": devices})
+        errors = tuple(facts["device_errors"])
+        return cls(**{**facts, "pools": pools, "devices": devices, "device_errors": errors})

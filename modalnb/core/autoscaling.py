@@ -132,7 +132,7 @@ def _bounded(plan: _Plan, pool: PoolSnapshot, settings: AutoscalerSettings) -> _
         terms = (*terms, f"capped by max {desired}")
     if pool.room is not None and desired > pool.room:
         desired = pool.room
-        terms = (*terms, f"capped by what the cluster can hold: {desired}")
+        terms = (*terms, f"capped by {pool.room_words or 'what the cluster can hold'}: {desired}")
     return _Plan(desired=desired, terms=terms)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from modalnb.core.capacity import Want, shares
+from modalnb.core.capacity import Capacity, Need, Want, shares
 from modalnb.core.records import Container, Pool
 from modalnb.settings import Limits
 from modalnb.snapshot import ContainerState, ContainerStats, Gauge
@@ -19,6 +19,7 @@ class Grant:
     share: int | None
     room: int | None
     contended: bool
+    room_words: str = ""
 
 
 def container_state(container: Container) -> ContainerState:
@@ -64,38 +65,81 @@ def gauges(pool: Pool, limits: Limits) -> tuple[Gauge, ...]:
     return tuple(Gauge(name=name, current=n, maximum=most) for name, n, most in used)
 
 
-def _wanted(pool: Pool) -> int:
+def _asked(pool: Pool) -> int:
+    """Working containers that would have something to do."""
     demand = pending(pool) + running(pool)
-    wanted = math.ceil(demand / pool.settings.target_inputs)
+    asked = math.ceil(demand / pool.settings.target_inputs)
     maximum = pool.settings.autoscaler.max_containers
-    return wanted if maximum is None else min(wanted, maximum)
+    return asked if maximum is None else min(asked, maximum)
+
+
+def _want(pool: Pool, need: Need) -> Want:
+    """What there is no device for is left to the others."""
+    asked = _asked(pool)
+    if need.devices is not None:
+        asked = min(asked, len(pool.containers) + need.devices)
+    return Want(containers=asked, cpu=need.cpu, memory=need.memory)
 
 
 def grants(
-    pools: Iterable[Pool], cpu: Mapping[str, float], cores: float | None, room: int | None
+    pools: Iterable[Pool], needs: Mapping[str, Need], capacity: Capacity
 ) -> dict[str, Grant]:
-    """What each pool may have of a cluster of `cores` that holds `room` containers in all.
+    """What each pool may have of a cluster.
 
     A pool is contended when another one lacks containers that its share would allow, and only
-    the idle ones of this pool stand in the way.
+    idle ones of this pool stand in the way: any, or those that hold the devices it needs.
     """
-    listed = list(pools)
-    wants = {p.id: Want(containers=_wanted(p), cpu=cpu[p.id]) for p in listed}
-    granted = shares(wants, cores) if cores is not None else {}
-    present = {p.id: len(p.containers) for p in listed}
-    free = None if room is None else room - sum(present.values())
-    starved = [
-        p.id
-        for p in listed
-        if free is not None
-        and free <= 0
-        and present[p.id] < min(wants[p.id].containers, max(1, granted.get(p.id, 1)))
-    ]
-    return {
-        p.id: Grant(
-            share=granted.get(p.id),
-            room=None if free is None else max(0, present[p.id] + free),
-            contended=any(other != p.id for other in starved),
-        )
-        for p in listed
+    listed = {pool.id: pool for pool in pools}
+    present = {name: len(pool.containers) for name, pool in listed.items()}
+    wants = {name: _want(pool, needs[name]) for name, pool in listed.items()}
+    granted = shares(wants, capacity.cores, capacity.memory) if capacity.cores is not None else {}
+    free = _left(capacity.containers, sum(present.values()))
+    memory = _left(capacity.memory, sum(needs[name].memory * present[name] for name in listed))
+    bounds = {name: _bound(needs[name], free, memory) for name in listed}
+    starved = {
+        name: needs[name].rivals if bounds[name].is_devices else listed.keys()
+        for name, pool in listed.items()
+        if bounds[name].more <= 0
+        and present[name] < min(_asked(pool), max(1, granted.get(name, 1)))
     }
+    for name in starved:
+        if bounds[name].is_devices:
+            _yield_one(needs[name].rivals - {name}, present, granted)
+    return {
+        name: Grant(
+            share=granted.get(name),
+            room=None if bound.more == math.inf else present[name] + int(bound.more),
+            room_words=bound.words,
+            contended=any(name in rivals for other, rivals in starved.items() if other != name),
+        )
+        for name, bound in bounds.items()
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bound:
+    """How many more containers of a pool fit, and what stands in the way of others."""
+
+    more: float
+    words: str = ""
+    is_devices: bool = False
+
+
+def _bound(need: Need, free: float, memory: float) -> _Bound:
+    bounds = [_Bound(more=max(0.0, free))]
+    if need.memory:
+        bounds.append(_Bound(more=max(0.0, memory // need.memory), words="the memory there is"))
+    if need.devices is not None:
+        bounds.append(_Bound(more=need.devices, words=need.words, is_devices=True))
+    return min(bounds, key=lambda bound: bound.more)
+
+
+def _left(total: float | None, used: float) -> float:
+    return math.inf if total is None else total - used
+
+
+def _yield_one(rivals: Iterable[str], present: Mapping[str, int], granted: dict[str, int]) -> None:
+    """The largest of the pools that hold what another one has none of gives one container up."""
+    largest = max(rivals, key=lambda name: (present.get(name, 0), name), default=None)
+    if largest is not None and present.get(largest, 0) >= 2:
+        granted[largest] = min(granted.get(largest, math.inf), present[largest] - 1)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from modalnb.core.capacity import Capacity, Need
 from modalnb.core.observe import Grant, container_stats, grants, pending, running
 from modalnb.core.records import Pool
 from tests.core.world import World, settings
+
+NEEDS = {"a/f": Need(cpu=1.0), "a/g": Need(cpu=1.0)}
 
 
 def pools_of(world: World) -> list[Pool]:
@@ -45,7 +48,7 @@ def test_grants_without_limits_leave_everything_open() -> None:
     world = World()
     world.define()
     world.put("many", 5)
-    assert grants(pools_of(world), {"a/f": 1.0}, None, None) == {
+    assert grants(pools_of(world), {"a/f": Need()}, Capacity()) == {
         "a/f": Grant(share=None, room=None, contended=False)
     }
 
@@ -56,7 +59,7 @@ def test_grants_share_cores_by_demand_up_to_the_maximum() -> None:
     world.define("a/g")
     world.put("f", 9, pool_id="a/f")
     world.put("g", 9, pool_id="a/g")
-    granted = grants(pools_of(world), {"a/f": 1.0, "a/g": 1.0}, 4.0, None)
+    granted = grants(pools_of(world), NEEDS, Capacity(cores=4.0))
     assert {name: grant.share for name, grant in granted.items()} == {"a/f": 1, "a/g": 3}
 
 
@@ -65,13 +68,73 @@ def test_grants_tell_a_pool_that_another_one_starves() -> None:
     world.define("a/f")
     world.define("a/g")
     first, second = world.ready(pool_id="a/f"), world.ready(pool_id="a/f")
-    cpu = {"a/f": 1.0, "a/g": 1.0}
-    assert not grants(pools_of(world), cpu, 2.0, 2)["a/f"].contended
+    assert not grants(pools_of(world), NEEDS, Capacity(cores=2.0, containers=2))["a/f"].contended
     world.put("g", 1, pool_id="a/g")
-    granted = grants(pools_of(world), cpu, 2.0, 2)
+    granted = grants(pools_of(world), NEEDS, Capacity(cores=2.0, containers=2))
     assert granted["a/f"] == Grant(share=0, room=2, contended=True)
     assert granted["a/g"] == Grant(share=1, room=0, contended=False)
-    assert not grants(pools_of(world), cpu, 2.0, 3)["a/f"].contended
+    assert not grants(pools_of(world), NEEDS, Capacity(cores=2.0, containers=3))["a/f"].contended
     for container in (first, second):
         world.lose(container)
-    assert grants(pools_of(world), cpu, 2.0, 2)["a/g"].room == 2
+    assert grants(pools_of(world), NEEDS, Capacity(cores=2.0, containers=2))["a/g"].room == 2
+
+
+def test_memory_that_pools_ask_for_bounds_their_containers_together() -> None:
+    world = World()
+    world.define("a/f")
+    world.define("a/g")
+    world.ready(pool_id="a/f")
+    needs = {"a/f": Need(cpu=0.1, memory=600), "a/g": Need(cpu=0.1, memory=300)}
+    world.put("f", 9, pool_id="a/f")
+    world.put("g", 9, pool_id="a/g")
+    granted = grants(pools_of(world), needs, Capacity(cores=8.0, containers=50, memory=2_000))
+    assert granted["a/f"] == Grant(
+        share=2, room=3, contended=False, room_words="the memory there is"
+    )
+    assert granted["a/g"] == Grant(
+        share=2, room=4, contended=False, room_words="the memory there is"
+    )
+
+
+def test_devices_bound_a_pool_and_leave_its_share_to_others() -> None:
+    world = World()
+    world.define("a/f")
+    world.define("a/g")
+    world.put("f", 9, pool_id="a/f")
+    world.put("g", 9, pool_id="a/g")
+    needs = {"a/f": Need(cpu=1.0, devices=1, words="1 free T4"), "a/g": Need(cpu=1.0)}
+    granted = grants(pools_of(world), needs, Capacity(cores=4.0, containers=50))
+    assert granted["a/f"] == Grant(share=1, room=1, contended=False, room_words="1 free T4")
+    assert granted["a/g"] == Grant(share=3, room=50, contended=False)
+
+
+def test_pool_that_holds_the_devices_another_one_lacks_yields_one_container() -> None:
+    world = World()
+    for name in ("a/f", "a/g", "a/h"):
+        world.define(name)
+    world.ready(pool_id="a/f"), world.ready(pool_id="a/f"), world.ready(pool_id="a/h")
+    world.put("f", 9, pool_id="a/f")
+    world.put("g", 1, pool_id="a/g")
+    rivals = frozenset({"a/f"})
+    needs = {
+        "a/f": Need(devices=0, rivals=rivals),
+        "a/g": Need(devices=0, rivals=rivals),
+        "a/h": Need(),
+    }
+    granted = grants(pools_of(world), needs, Capacity(containers=50))
+    assert granted["a/f"] == Grant(share=1, room=2, contended=True)
+    assert granted["a/g"] == Grant(share=None, room=0, contended=False)
+    assert not granted["a/h"].contended
+
+
+def test_pool_with_one_device_keeps_it_while_it_has_inputs() -> None:
+    world = World()
+    world.define("a/f")
+    world.define("a/g")
+    world.ready(pool_id="a/f")
+    world.put("f", 9, pool_id="a/f")
+    world.put("g", 1, pool_id="a/g")
+    needs = dict.fromkeys(("a/f", "a/g"), Need(devices=0, rivals=frozenset({"a/f"})))
+    granted = grants(pools_of(world), needs, Capacity(cores=8.0))
+    assert granted["a/f"] == Grant(share=1, room=1, contended=True)
+    assert granted["a/g"].room == 0

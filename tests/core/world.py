@@ -8,6 +8,7 @@ from typing import Any
 
 from modalnb.core import events as ev
 from modalnb.core import observe
+from modalnb.core.capacity import Capacity, Need
 from modalnb.core.invariants import validate
 from modalnb.core.ledger import Ledger
 from modalnb.settings import AutoscalerSettings, FunctionSettings, Limits
@@ -168,9 +169,9 @@ class World:
 
     def snapshot(self, pool_id: str = "a/f", room: int | None = None) -> PoolSnapshot:
         pool = self.ledger.pools[pool_id]
-        grant = observe.grants(
-            self.ledger.pools.values(), dict.fromkeys(self.ledger.pools, 1.0), room, room
-        )[pool_id]
+        needs = dict.fromkeys(self.ledger.pools, Need(cpu=1.0))
+        capacity = Capacity(cores=room, containers=room)
+        grant = observe.grants(self.ledger.pools.values(), needs, capacity)[pool_id]
         return PoolSnapshot(
             pool_id=pool_id,
             app="a",
