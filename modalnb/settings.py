@@ -47,7 +47,9 @@ IGNORED = frozenset(
 #: Parameters of Modal that modalnb knows and does not carry out yet.
 PLANNED = frozenset(
     {
+        "gpu",
         "max_inputs",
+        "memory",
         "retries",
         "schedule",
         "single_use_containers",

@@ -142,4 +142,5 @@ def _yield_one(rivals: Iterable[str], present: Mapping[str, int], granted: dict[
     """The largest of the pools that hold what another one has none of gives one container up."""
     largest = max(rivals, key=lambda name: (present.get(name, 0), name), default=None)
     if largest is not None and present.get(largest, 0) >= 2:
-        granted[largest] = min(granted.get(largest, math.inf), present[largest] - 1)
+        fewer = present[largest] - 1
+        granted[largest] = min(granted.get(largest, fewer), fewer)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from modalnb import messages as m
 from modalnb.core import events as ev
 from modalnb.core import invariants, observe
-from modalnb.core.capacity import cpu_of
+from modalnb.core.capacity import Capacity, Need, cpu_of
 from modalnb.core.records import Pool, mean
 from modalnb.exception import Error, ExecutionError, NotFoundError, VersionError
 from modalnb.plane.chronicle import Chronicle
@@ -289,15 +289,18 @@ class Desk:
 
     def _snapshots(self, now: float) -> list[PoolSnapshot]:
         pools = list(self.plane.ledger.pools.values())
-        cpu = {pool.id: cpu_of(pool.settings.cpu, self._measured_cpu(pool)) for pool in pools}
+        needs = {pool.id: self._need(pool) for pool in pools}
         room = self.room
         if self.operator is not None and room is None and self.cores is None:
             # Workers that are only leased: as many containers as there are workers.
             room = len(self.plane.addresses)
-            cpu = dict.fromkeys(cpu, 1.0)
+            needs = dict.fromkeys(needs, Need(cpu=1.0))
         cores = self.cores if self.cores is not None or room is None else float(room)
-        grants = observe.grants(pools, cpu, cores, room)
+        grants = observe.grants(pools, needs, Capacity(cores=cores, containers=room))
         return [self._snapshot(pool, grants[pool.id], now) for pool in pools]
+
+    def _need(self, pool: Pool) -> Need:
+        return Need(cpu=cpu_of(pool.settings.cpu, self._measured_cpu(pool)))
 
     def _measured_cpu(self, pool: Pool) -> float | None:
         for container in pool.containers.values():

@@ -277,8 +277,8 @@ class Allocation(RuleBasedStateMachine):
         held = [d.uuid for _, given in self.given.values() for d in given]
         assert len(held) == len(set(held))
         for d in self.book.devices():
-            owners = [name for name, (_, given) in self.given.items() if d.uuid in uuids(given)]
-            assert [d.container_id] == (owners or [None])
+            owners = {e.uuid: name for name, (_, given) in self.given.items() for e in given}
+            assert d.container_id == owners.get(d.uuid)
 
 
 TestAllocation = Allocation.TestCase

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from modalnb.core.capacity import Capacity, Need
-from modalnb.core.observe import Grant, container_stats, grants, pending, running
+from modalnb.core.observe import Grant, container_stats, gauges, grants, pending, running
 from modalnb.core.records import Pool
+from modalnb.settings import Limits
 from tests.core.world import World, settings
 
 NEEDS = {"a/f": Need(cpu=1.0), "a/g": Need(cpu=1.0)}
@@ -42,6 +43,16 @@ def test_pending_and_running_count_each_input_once() -> None:
     facts = container_stats(world.ledger.containers[container.name])
     assert (facts.running, facts.prefetched) == (1, 2)
     assert (pending(pool), running(pool), pool.waiting) == (9, 1, 7)
+
+
+def test_gauges_count_what_waits_and_what_is_taken_in() -> None:
+    world = World()
+    world.define()
+    world.ready()
+    world.put("live", 3)
+    world.put("kept", 2, kind="durable")
+    found = gauges(world.ledger.pools["a/f"], Limits(pending=10, total=20, pending_spawns=30))
+    assert [(gauge.current, gauge.maximum) for gauge in found] == [(2, 10), (3, 20), (2, 30)]
 
 
 def test_grants_without_limits_leave_everything_open() -> None:
