@@ -5,7 +5,7 @@ Every message is a dict with ``op``; inputs and outputs travel many in one messa
 ========================  ====================  ==================================================
 op                        from → to             fields
 ========================  ====================  ==================================================
-``modalnb-define``        caller → plane        app, function, settings, code, blob
+``modalnb-define``        caller → plane        app, function, settings, interface, code, blob
 ``modalnb-put``           caller → plane        call_id, pool_id, code, start, payloads, flags
 ``modalnb-close``         caller → plane        call_id
 ``modalnb-cancel``        caller → plane        call_id
@@ -94,3 +94,20 @@ def names_of_pool(pool_id: str) -> tuple[str, str]:
 def pool_id_of(app_id: str, function: str) -> str:
     """The id of the pool of a function."""
     return f"{app_id}/{function}"
+
+
+def code_of_method(code: str | None, method: str) -> str:
+    """What an input of a method runs; without code, that of its pool."""
+    return f"{code or ''}#{method}"
+
+
+def whole_code(code: str) -> str:
+    """The code that a reference to it, or to a method of it, is about."""
+    return code.partition("#")[0]
+
+
+def resolve_code(code: str | None, current: str) -> str:
+    """A reference to code; one that names none is about the current one."""
+    if code is None:
+        return current
+    return current + code if code.startswith("#") else code

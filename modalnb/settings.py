@@ -112,14 +112,6 @@ class AutoscalerSettings:
                 )
         check_seconds("scaledown_window", self.scaledown_window, MAX_SCALEDOWN_WINDOW)
 
-    @classmethod
-    def declared(cls, **values: Any) -> AutoscalerSettings:
-        """Settings of a decorator: ``None`` is the default, ``max_containers=0`` is no limit."""
-        given = {name: value for name, value in values.items() if value is not None}
-        if _is_zero(given.get("max_containers")):
-            del given["max_containers"]
-        return cls(**given)
-
     def with_override(self, override: Mapping[str, Any]) -> AutoscalerSettings:
         """The settings in force when `override` lies over these."""
         return replace(self, **override)
@@ -130,7 +122,7 @@ class AutoscalerSettings:
 
 
 def checked_override(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Validate an ``update_autoscaler`` call on its own; ``None`` keeps what is in force."""
+    """Validate some of the four values on their own; ``None`` sets nothing, zero is no maximum."""
     given = {name: value for name, value in values.items() if value is not None}
     if _is_zero(given.get("max_containers")):
         given["max_containers"] = None
@@ -138,6 +130,15 @@ def checked_override(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         AutoscalerSettings(**{name: value})
     return given
+
+
+def merged(fields: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of :class:`FunctionSettings` with others over them, in the form of its ``to_dict``."""
+    result = {**fields, **more}
+    autoscaler = {**fields.get("autoscaler", {}), **more.get("autoscaler", {})}
+    if autoscaler:
+        result["autoscaler"] = autoscaler
+    return result
 
 
 def _is_zero(value: Any) -> bool:
@@ -189,6 +190,10 @@ class FunctionSettings:
     def footprint(self) -> tuple[Any, ...]:
         """What a container is given when it starts; with other values it has to be replaced."""
         return (self.gpu, self.cpu, self.cpu_limit, self.memory, self.memory_limit)
+
+    def with_options(self, options: Mapping[str, Any]) -> FunctionSettings:
+        """These settings with some fields replaced, which are in the form of :meth:`to_dict`."""
+        return FunctionSettings.from_dict(merged(self.to_dict(), options))
 
     def to_dict(self) -> dict[str, Any]:
         """The same values as a plain dict."""

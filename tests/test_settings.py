@@ -76,17 +76,10 @@ def test_scaledown_window_may_be_short_and_fractional(window: float) -> None:
     assert AutoscalerSettings(scaledown_window=window).scaledown_window == window
 
 
-def test_declared_takes_none_for_the_default_and_zero_for_no_limit() -> None:
-    declared = AutoscalerSettings.declared(
-        min_containers=None, max_containers=0, buffer_containers=2, scaledown_window=None
-    )
-    assert declared == AutoscalerSettings(buffer_containers=2)
-
-
 @pytest.mark.parametrize("value", [False, 0.0])
-def test_declared_takes_only_an_int_for_no_limit(value: object) -> None:
+def test_override_takes_only_an_int_for_no_limit(value: object) -> None:
     with pytest.raises(InvalidError, match="must be an int"):
-        AutoscalerSettings.declared(max_containers=value)
+        checked_override({"max_containers": value})
 
 
 def test_override_changes_only_what_it_names() -> None:

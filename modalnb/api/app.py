@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
-import sys
-import threading
 import uuid
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-from modalnb import messages as m
-from modalnb.api import current, display
+from modalnb.api import current, declaring, display
+from modalnb.api.bases import Declared
 from modalnb.api.entrypoint import LocalEntrypoint
 from modalnb.api.function import Function
+from modalnb.api.registering import Registration
 from modalnb.api.running import RunningApp
+from modalnb.api.schedules import Schedule
 from modalnb.api.twin import twin
 from modalnb.api.waiting import ask
-from modalnb.exception import ExecutionError, InvalidError, UnsupportedWarning
-from modalnb.plane.stub import Stub
-from modalnb.settings import (
-    IGNORED,
-    PLANNED,
-    RENAMED,
-    AutoscalerSettings,
-    FunctionSettings,
-)
+from modalnb.exception import ExecutionError, InvalidError, NotFoundError
+from modalnb.interface import Interface, MethodFacts
 from modalnb.snapshot import AppSnapshot
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
@@ -59,14 +51,12 @@ class App:
         if name is not None:
             _check_name(name)
         self._name = name
-        self._sort_out(ignored, "App")
+        declaring.sort_out("App", ignored, declaring.APP_PARAMETERS, stacklevel=3)
         self.app_id = f"ap-{uuid.uuid4().hex[:12]}"
-        self._functions: dict[str, Function] = {}
+        #: Functions and classes by name.
+        self._declared: dict[str, Function] = {}
         self._entrypoints: dict[str, LocalEntrypoint] = {}
-        self._lock = threading.RLock()
-        #: Where the app is registered, and with which code of each function.
-        self._stub: Stub | None = None
-        self._registered: dict[str, tuple[str, FunctionSettings]] = {}
+        self._registration = Registration(self)
         self._is_in_run = False
 
     # -- what it holds ---------------------------------------------------------------------
@@ -79,7 +69,7 @@ class App:
     @property
     def registered_functions(self) -> dict[str, Function]:
         """The functions by name."""
-        return dict(self._functions)
+        return {name: f for name, f in self._declared.items() if isinstance(f, Function)}
 
     @property
     def registered_entrypoints(self) -> dict[str, LocalEntrypoint]:
@@ -89,7 +79,7 @@ class App:
     @property
     def is_running(self) -> bool:
         """Whether the app is registered with an engine that runs."""
-        return self._stub is not None and not self._stub.is_closed
+        return self._registration.is_open
 
     def __repr__(self) -> str:
         return display.app_text(self)
@@ -110,6 +100,7 @@ class App:
         buffer_containers: int | None = None,
         scaledown_window: float | None = None,
         cpu: float | None = None,
+        schedule: Schedule | None = None,
         name: str | None = None,
         is_generator: bool | None = None,
         **others: Any,
@@ -128,6 +119,8 @@ class App:
             Seconds for which a container may be idle before it leaves.
         cpu : float, optional
             Cores that a container is taken to use; measured if not given.
+        schedule : Cron or Period, optional
+            Checked, but nothing fires yet.
         name : str, optional
             The name in the app; the name of the function by default.
 
@@ -136,7 +129,9 @@ class App:
         Raises
         ------
         InvalidError
-            If a value is wrong, or the decorator is used without parentheses or on a class.
+            If a value is wrong, or the decorator is used without parentheses or on a method.
+        TypeError
+            If a parameter is unknown, or the decorator is used on a class.
 
         Examples
         --------
@@ -145,58 +140,51 @@ class App:
         ... def handle(x):
         ...     return x
         """
-        if misused:
-            raise InvalidError(
-                "`@app.function` takes keyword arguments only; write `@app.function()` with "
-                "parentheses."
-            )
-        self._sort_out(others, "function")
-        settings = FunctionSettings(
-            autoscaler=AutoscalerSettings.declared(
-                min_containers=min_containers,
-                max_containers=max_containers,
-                buffer_containers=buffer_containers,
-                scaledown_window=scaledown_window,
-            ),
-            cpu=cpu,
+        declaration = declaring.declare(
+            "function",
+            misused,
+            {
+                "min_containers": min_containers,
+                "max_containers": max_containers,
+                "buffer_containers": buffer_containers,
+                "scaledown_window": scaledown_window,
+                "cpu": cpu,
+                "schedule": schedule,
+                **others,
+            },
         )
 
         def register(raw: Callable[..., Any]) -> Function:
-            _check_raw(raw)
-            return self._add(raw, name or raw.__name__, settings)
+            declaring.check_function(raw, schedule)
+            generates = declaring.is_generator(raw, is_generator)
+            base = Declared(
+                name or raw.__name__,
+                app=self,
+                raw=raw,
+                settings=declaration.settings,
+                interface=Interface(methods=(MethodFacts(is_generator=generates),)),
+            )
+            function = Function(base)
+            self._add(function, "Function")
+            return function
 
         return register
 
-    def _add(self, raw: Callable[..., Any], name: str, settings: FunctionSettings) -> Function:
-        if not isinstance(name, str) or "." in name or "/" in name:
-            raise InvalidError(f"`name` must be a str without '.' and '/'; got {name!r}.")
-        if name in self._functions and not _is_interactive():
+    def _add(self, handle: Function, kind: str) -> None:
+        name = handle._base.name
+        declaring.check_name(name)
+        if name in self._declared and not declaring.is_interactive():
             warnings.warn(
-                f"Function '{name}' is defined twice in the app; the later one counts.",
+                f"{kind} '{name}' is defined twice in the app; the later one counts.",
                 stacklevel=4,
             )
-        function = Function(
-            name=name, app_name=self._name or "", app=self, raw=raw, settings=settings
-        )
-        with self._lock:
-            self._functions[name] = function
-        return function
+        with self._registration.lock:
+            self._declared[name] = handle
 
-    @staticmethod
-    def _sort_out(others: dict[str, Any], what: str) -> None:
-        """Refuse what is unknown or renamed, and name in one warning what has no effect."""
-        for name in others:
-            if name in RENAMED:
-                raise InvalidError(f"`{name}` is now `{RENAMED[name]}`. Use that name.")
-            if name not in IGNORED | PLANNED | {"tags"}:
-                raise TypeError(f"{what}() got an unexpected keyword argument {name!r}")
-        named = sorted(f"`{name}`" for name, value in others.items() if value is not None)
-        if named:
-            warnings.warn(
-                f"{', '.join(named)} {'has' if len(named) == 1 else 'have'} no effect here yet.",
-                UnsupportedWarning,
-                stacklevel=4,
-            )
+    def _bases(self) -> list[Declared]:
+        """What the app declares, for the plane."""
+        bases = [handle._base for handle in list(self._declared.values())]
+        return [base for base in bases if isinstance(base, Declared)]
 
     def local_entrypoint(
         self, *misused: Any, name: str | None = None
@@ -219,7 +207,7 @@ class App:
 
         def register(raw: Callable[..., Any]) -> LocalEntrypoint:
             label = name or raw.__name__
-            if label in self._entrypoints and not _is_interactive():
+            if label in self._entrypoints and not declaring.is_interactive():
                 raise InvalidError(f"There is a local entrypoint '{label}' already. Rename one.")
             entrypoint = LocalEntrypoint(raw, label, self)
             self._entrypoints[label] = entrypoint
@@ -235,11 +223,13 @@ class App:
         InvalidError
             If both have a function of one name.
         """
-        for name, function in other._functions.items():
-            if self._functions.get(name, function) is not function:
+        for name, handle in other._declared.items():
+            known = self._declared.get(name)
+            if known is not None and known._base.raw is not handle._base.raw:
                 raise InvalidError(f"Both apps have a function '{name}'. Rename one.")
-            assert function._raw is not None
-            self._add(function._raw, name, function._settings)
+        for base in other._bases():
+            if base.name not in self._declared:
+                self._declared[base.name] = type(other._declared[base.name])(base.of(self))
         return self
 
     # -- running ---------------------------------------------------------------------------
@@ -291,10 +281,10 @@ class App:
             raise InvalidError('An app needs a name to be deployed: `app.deploy(name="my-app")`.')
         _check_name(name)
         stub = current.stub()
-        for function in list(self._functions.values()):
-            self._ready(stub, function)
-        answer = ask(stub, "deploy", app_id=self.app_id, name=name, functions=list(self._functions))
-        with self._lock:
+        self._registration.ready_all(stub)
+        names = list(self._declared)
+        answer = ask(stub, "deploy", app_id=self.app_id, name=name, functions=names)
+        with self._registration.lock:
             self._name = name
             self.app_id = answer["app_id"]
         return self
@@ -309,16 +299,12 @@ class App:
         if not create_if_missing:
             known = ask(current.stub(), "snapshot")
             if name not in {facts["name"] for facts in known}:
-                from modalnb.exception import NotFoundError
-
                 raise NotFoundError(f"There is no app '{name}'. Deploy it with `app.deploy()`.")
         return app
 
     def stop(self) -> None:
         """Stop the app: its inputs are cancelled and its containers leave."""
-        with self._lock:
-            stub, self._stub = self._stub, None
-            self._registered.clear()
+        stub = self._registration.forget()
         if stub is not None and not stub.is_closed:
             ask(stub, "stop", app_id=self.app_id)
 
@@ -330,47 +316,13 @@ class App:
         ExecutionError
             If the app is not running.
         """
-        if self._stub is None or self._stub.is_closed:
+        stub = self._registration.stub
+        if stub is None or stub.is_closed:
             raise ExecutionError("The app is not running; call one of its functions first.")
-        found = ask(self._stub, "snapshot", app_id=self.app_id)
+        found = ask(stub, "snapshot", app_id=self.app_id)
         if not found:
             raise ExecutionError("The app has been stopped.")
         return AppSnapshot.from_dict(found[0])
-
-    # -- registering -----------------------------------------------------------------------
-
-    def _ready(self, stub: Stub, function: Function) -> tuple[str, str]:
-        """Make sure that the plane knows the function as it is now; returns its pool and code."""
-        with self._lock:
-            if self._stub is not stub:
-                self._stub = stub
-                self._registered.clear()
-                for known in list(self._functions.values()):
-                    self._register(stub, known)
-            code = self._register(stub, function)
-            return m.pool_id_of(self.app_id, function.name), code
-
-    def _register(self, stub: Stub, function: Function) -> str:
-        definition = function._definition()
-        version = (definition.code, function._settings)
-        if self._registered.get(function.name) == version:
-            return definition.code
-        self._registered[function.name] = version
-        for handle in definition.handles:
-            # What the function calls must be known before it runs.
-            if handle._app is not None and handle is not function:
-                handle._app._ready(stub, handle)
-        is_new = definition.code not in stub.known_code
-        stub.known_code.add(definition.code)
-        stub.send(
-            m.DEFINE,
-            app=(self.app_id, self._name or ""),
-            function=function.name,
-            settings=function._settings.to_dict(),
-            code=definition.code,
-            blob=definition.blob if is_new else None,
-        )
-        return definition.code
 
 
 def _check_name(name: Any) -> None:
@@ -380,18 +332,6 @@ def _check_name(name: Any) -> None:
         raise InvalidError(
             f"`name` of an app must be 1 to 64 letters, digits, '-', '.' or '_'; got {name!r}."
         )
-
-
-def _check_raw(raw: Any) -> None:
-    if isinstance(raw, type):
-        raise InvalidError("`@app.function` is for functions; a class cannot be one.")
-    if not inspect.isroutine(raw):
-        raise InvalidError(f"`@app.function` must be put on a function; got {raw!r}.")
-
-
-def _is_interactive() -> bool:
-    ipython = sys.modules.get("IPython")
-    return bool(ipython is not None and ipython.get_ipython())
 
 
 def _rebuild_app(name: str | None, app_id: str) -> App:

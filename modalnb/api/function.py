@@ -10,13 +10,14 @@ from typing import Any
 
 from modalnb import messages as m
 from modalnb.api import current, display, mapping, tracebacks
+from modalnb.api.bases import Base, Reference, named
 from modalnb.api.call import FunctionCall, new_call_id
+from modalnb.api.options import Optioned
 from modalnb.api.printing import Sink
 from modalnb.api.scaling import Scalable
 from modalnb.api.twin import twin
 from modalnb.api.waiting import (
     Ticket,
-    ask,
     retry_refused,
     retry_refused_async,
     value_of,
@@ -24,42 +25,29 @@ from modalnb.api.waiting import (
 from modalnb.configuration import config
 from modalnb.exception import ExecutionError, InvalidError
 from modalnb.payload import envelope
-from modalnb.payload.code import CodeCache, Definition, note_handle
+from modalnb.payload.code import note_handle
 from modalnb.payload.failure import users_part
 from modalnb.plane.stub import Stub
-from modalnb.settings import FunctionSettings
+from modalnb.variants import PLAIN, Variant
 
 #: A call that has no container after so many seconds says why.
 PATIENCE_SECONDS = 10.0
 
 
-class Function(Scalable):
+class Function(Scalable, Optioned):
     """A function that runs in containers; made by ``@app.function`` or :meth:`from_name`.
 
     It is not callable: say where it shall run with :meth:`remote`, :meth:`local`, :meth:`map` …
     """
 
-    __modalnb_handle__ = True
+    __modalnb_fixed__ = True
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        app_name: str = "",
-        app: Any = None,
-        app_id: str | None = None,
-        raw: Callable[..., Any] | None = None,
-        settings: FunctionSettings | None = None,
-    ) -> None:
-        self._name = name
-        self._app_name = app_name
-        self._app = app
-        self._app_id = app_id
-        self._raw = raw
-        self._settings = settings or FunctionSettings()
-        self._cache = CodeCache(name)
-        if raw is not None:
-            self.__doc__ = raw.__doc__
+    def __init__(self, base: Base, variant: Variant = PLAIN) -> None:
+        self._base = base
+        self._variant = variant
+        self._name = variant.name_of(base.name)
+        if base.raw is not None:
+            self.__doc__ = base.raw.__doc__
 
     # -- identity --------------------------------------------------------------------------
 
@@ -71,7 +59,7 @@ class Function(Scalable):
     @property
     def app(self) -> Any:
         """The app that the function was declared in; None for a handle from elsewhere."""
-        return self._app
+        return self._base.app
 
     @classmethod
     def from_name(
@@ -106,47 +94,41 @@ class Function(Scalable):
         >>> process
         Function.from_name('my-app', 'process')
         """
-        for label, value in (("app_name", app_name), ("name", name)):
-            if not isinstance(value, str) or not value:
-                raise InvalidError(f"`{label}` must be a str that is not empty; got {value!r}.")
-        if "." in name:
-            raise InvalidError(
-                f"`name` must name a function; got {name!r}. For the method of a class, use "
-                "`Cls.from_name`."
-            )
-        return cls(name=name, app_name=app_name)
+        return Function(named(app_name, name, is_class=False))
 
     def hydrate(self) -> Function:
         """Look the function up now instead of at first use; returns itself."""
         self._pool_id(current.stub())
         return self
 
+    @property
+    def _raw(self) -> Callable[..., Any] | None:
+        return self._base.raw  # type: ignore[no-any-return]
+
     def _pool_id(self, stub: Stub) -> str:
-        """The pool of the function, after making sure that the plane knows it."""
-        if self._app is not None:
-            return str(self._app._ready(stub, self)[0])
-        if self._app_id is None:
-            self._app_id = ask(stub, "lookup", app=self._app_name, function=self._name)["app_id"]
-        return m.pool_id_of(self._app_id, self._name)
+        return self._base.ready(stub, self._variant)[0]
+
+    def _ensure(self, stub: Stub) -> None:
+        """Let the plane know the function before other code calls it."""
+        self._base.ready(stub, self._variant)
+
+    def _code(self, code: str | None) -> str | None:
+        """What an input runs, of the code of the pool; None is all of it, as the plane has it."""
+        return code
 
     def _route(self) -> tuple[Stub, dict[str, Any]]:
         """Where the inputs of a call go, with which code, and which input makes the call."""
         self._refuse_generator()
         stub = current.stub()
-        pool_id, code = (
-            self._app._ready(stub, self) if self._app is not None else (self._pool_id(stub), None)
-        )
-        return stub, {"pool_id": pool_id, "code": code, "parent": current.parent()}
+        pool_id, code = self._base.ready(stub, self._variant)
+        return stub, {"pool_id": pool_id, "code": self._code(code), "parent": current.parent()}
 
-    def _definition(self) -> Definition:
-        if self._raw is None:
-            raise ExecutionError(f"`{self._name}` has no local definition.")
-        return self._cache.current(self._raw)
+    def _with(self, variant: Variant) -> Function:
+        return Function(self._base, variant)
 
     def __reduce__(self) -> tuple[Any, ...]:
         note_handle(self)
-        app_id = self._app.app_id if self._app is not None else self._app_id
-        return _rebuild, (self._name, self._app_name, app_id)
+        return Function, (self._base.reference(), self._variant)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
@@ -155,9 +137,7 @@ class Function(Scalable):
         )
 
     def __repr__(self) -> str:
-        if self._app is None and self._app_id is None:
-            return f"Function.from_name({self._app_name!r}, {self._name!r})"
-        return display.function_text(self)
+        return _reference_text(self) or display.function_text(self)
 
     def _repr_html_(self) -> str:
         return display.function_html(self)
@@ -328,8 +308,13 @@ class Function(Scalable):
     spawn_map = mapping.spawn_map_twin
 
 
-def _rebuild(name: str, app_name: str, app_id: str | None) -> Function:
-    return Function(name=name, app_name=app_name, app_id=app_id)
+def _reference_text(handle: Any) -> str:
+    """How a handle from ``from_name`` was made; empty for others."""
+    base = handle._base
+    if not isinstance(base, Reference) or not base.app_name:
+        return ""
+    variant = handle._name.removeprefix(base.name)
+    return f"{type(handle).__name__}.from_name({base.app_name!r}, {base.name!r}){variant}"
 
 
 tracebacks.hide_our_frames()

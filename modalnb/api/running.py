@@ -28,8 +28,7 @@ class RunningApp:
         self._opened_session = session is None or not session.is_open
         stub = current.stub(quiet=True)
         app._is_in_run = True
-        for function in list(app._functions.values()):
-            app._ready(stub, function)
+        app._registration.ready_all(stub)
         return app
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:

@@ -95,8 +95,7 @@ def _with_maps(pool: PoolSnapshot) -> PoolSnapshot:
 def watch_app(app: App) -> Watch:
     """Watch an app; it runs from now on, as with its first call."""
     stub = current.stub()
-    for function in app.registered_functions.values():
-        app._ready(stub, function)
+    app._registration.ready_all(stub)
     return Watch(stub, app.app_id)
 
 

@@ -1,7 +1,8 @@
-"""Functions on the move: pickled once, named by their content, again only when they changed."""
+"""Functions and classes on the move: pickled once, named by content, again when they changed."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import sys
@@ -22,6 +23,16 @@ from modalnb.payload.diagnose import find_culprit
 MAX_BYTES = 16 * 1024 * 1024
 
 _IMMUTABLE = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
+#: Kinds of values that do not change in place.
+_FIXED = (
+    types.BuiltinFunctionType,
+    types.CodeType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    types.ModuleType,
+)
+#: What a class holds beside the user's own.
+_NO_CODE = frozenset({"__annotations__", "__dict__", "__doc__", "__module__", "__weakref__"})
 _INSTALLED = tuple(
     {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
@@ -32,7 +43,7 @@ _handles: ContextVar[list[Any] | None] = ContextVar("_handles", default=None)
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A function as it travels: `code` names its content; `handles` are the functions it calls."""
+    """Code as it travels: `code` names its content; `handles` are what it calls in containers."""
 
     code: str
     blob: bytes
@@ -46,33 +57,38 @@ def note_handle(handle: Any) -> None:
         met.append(handle)
 
 
-def define(function: Callable[..., Any], name: str) -> Definition:
-    """Pickle a function: by value unless it belongs to an installed package."""
-    own_module = inspect.getmodule(function)
+def define(source: Callable[..., Any], name: str, carrier: Any = None) -> Definition:
+    """Pickle a function or class: by value unless it belongs to an installed package.
+
+    With a `carrier`, that is pickled, which holds the source.
+    """
+    own_module = inspect.getmodule(source)
     if own_module is not None and not is_installed(own_module):
         pickling.pickle_by_value(own_module)
+    what = "class" if isinstance(source, type) else "function"
     met: list[Any] = []
     token = _handles.set(met)
     try:
-        blob: bytes = cloudpickle.dumps((function, tuple(sys.path)), protocol=5)
+        blob: bytes = cloudpickle.dumps((carrier or source, tuple(sys.path)), protocol=5)
     except Exception as error:
-        raise SerializationError(find_culprit(function, f"function `{name}`", error)) from error
+        raise SerializationError(find_culprit(source, f"{what} `{name}`", error)) from error
     finally:
         _handles.reset(token)
     if len(blob) > MAX_BYTES:
         raise InvalidError(
-            f"Function `{name}` takes {len(blob) >> 20} MiB with the globals that it uses; "
-            f"at most {MAX_BYTES >> 20} MiB can travel with code. Pass large data as arguments."
+            f"{what.capitalize()} `{name}` takes {len(blob) >> 20} MiB with the globals that it "
+            f"uses; at most {MAX_BYTES >> 20} MiB can travel with code. Pass large data as "
+            "arguments."
         )
     return Definition(code=hashlib.sha256(blob).hexdigest()[:32], blob=blob, handles=tuple(met))
 
 
-def load(blob: bytes) -> Callable[..., Any]:
-    """Rebuild a function in a container, which can import what its caller could."""
+def load(blob: bytes) -> Any:
+    """Rebuild what was pickled in a container, which can import what its caller could."""
     pickling_path = set(sys.path)
-    function, path = _loads(blob)
+    loaded, path = _loads(blob)
     sys.path.extend(entry for entry in path if entry not in pickling_path)
-    return function  # type: ignore[no-any-return]
+    return loaded
 
 
 def _loads(blob: bytes) -> Any:
@@ -89,49 +105,77 @@ def is_installed(module: types.ModuleType) -> bool:
 
 @dataclass(slots=True)
 class CodeCache:
-    """The last definition of a function, good for as long as nothing that it uses was rebound.
+    """The last definition of a function or class, good until something that it uses is rebound.
 
-    Values that can change in place are not trusted: a function that uses one is pickled anew for
-    each call, so that the containers see what the notebook sees.
+    Values that can change in place are not trusted: code that uses one is pickled anew for each
+    call, so that the containers see what the notebook sees.
     """
 
     name: str
     _definition: Definition | None = None
     _seen: tuple[Any, ...] = field(default=())
 
-    def current(self, function: Callable[..., Any]) -> Definition:
-        """The definition of the function as it is now."""
+    def current(self, source: Callable[..., Any], carrier: Any = None) -> Definition:
+        """The definition as it is now; what is pickled may be a `carrier` that holds the source."""
         seen: list[Any] = []
-        is_stable = _collect(function, seen, set())
+        is_stable = _collect(source, seen, set())
         if (
             self._definition is None
             or not is_stable
             or len(seen) != len(self._seen)
             or any(a is not b for a, b in zip(seen, self._seen, strict=True))
         ):
-            self._definition = define(function, self.name)
+            self._definition = define(source, self.name, carrier)
             self._seen = tuple(seen)
         return self._definition
 
 
 def _collect(value: Any, seen: list[Any], visited: set[int]) -> bool:
-    """Gather all that a function reaches by name; False when some of it may change in place."""
-    if not isinstance(value, types.FunctionType):
+    """Gather all that code reaches by name; False when some of it may change in place."""
+    parts = _parts_of(value)
+    if parts is None:
         seen.append(value)
         return isinstance(value, _IMMUTABLE) or _is_fixed(value)
     if id(value) in visited:
         return True
     visited.add(id(value))
-    # A handle is compared by what it names; its own definition is looked at when it is called.
-    seen.append(value.__code__)
-    parts = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
-    parts += [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
-    if not is_installed_name(value.__module__):
-        parts += [
-            value.__globals__[name] for name in _names(value.__code__) if name in value.__globals__
-        ]
     # Every part must be gathered, so this does not stop at the first that may change.
-    return min((_collect(part, seen, visited) for part in parts), default=True)
+    return min((_collect(part, seen, visited) for part in parts(value)), default=True)
+
+
+def _parts_of(value: Any) -> Callable[[Any], list[Any]] | None:
+    """How to take a value apart; None if it has no parts that are code."""
+    if isinstance(value, types.FunctionType):
+        return _parts_of_function
+    if isinstance(value, types.CodeType):
+        return None
+    if isinstance(value, type) and not is_installed_name(value.__module__):
+        return _parts_of_class
+    if isinstance(value, staticmethod | classmethod | functools.cached_property | property):
+        return _parts_of_descriptor
+    return None
+
+
+def _parts_of_function(function: Any) -> list[Any]:
+    # A handle is compared by what it names; its own definition is looked at when it is called.
+    parts = [function.__code__]
+    parts += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    parts += [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+    if not is_installed_name(function.__module__):
+        names, known = _names(function.__code__), function.__globals__
+        parts += [known[name] for name in names if name in known]
+    return parts
+
+
+def _parts_of_class(kind: type) -> list[Any]:
+    own = [part for item in vars(kind).items() if item[0] not in _NO_CODE for part in item]
+    return [*kind.__bases__, *vars(kind).get("__annotations__", {}).values(), *own]
+
+
+def _parts_of_descriptor(value: Any) -> list[Any]:
+    if isinstance(value, property):
+        return [value.fget, value.fset, value.fdel]
+    return [value.func if isinstance(value, functools.cached_property) else value.__func__]
 
 
 def is_installed_name(name: str | None) -> bool:
@@ -141,11 +185,11 @@ def is_installed_name(name: str | None) -> bool:
 
 
 def _is_fixed(value: Any) -> bool:
-    if isinstance(value, types.ModuleType | types.BuiltinFunctionType):
+    if isinstance(value, _FIXED):
         return True
     if isinstance(value, type):
         return is_installed_name(value.__module__)
-    return bool(getattr(type(value), "__modalnb_handle__", False))
+    return bool(getattr(type(value), "__modalnb_fixed__", False))
 
 
 def _is_filled(cell: types.CellType) -> bool:

@@ -44,8 +44,9 @@ class Desk:
         self._seq = itertools.count(1)
         self._cpu: dict[str, float] = {}
         self._verbs: dict[str, Callable[..., Any]] = {
-            name.removeprefix("_answer_"): getattr(self, name)
-            for name in dir(self)
+            name.removeprefix("_answer_"): getattr(part, name)
+            for part in (self, plane.catalog)
+            for name in dir(part)
             if name.startswith("_answer_")
         }
 
@@ -72,48 +73,7 @@ class Desk:
     # -- functions -------------------------------------------------------------------------
 
     def _record(self, pool_id: str) -> FunctionRecord:
-        record = self.plane.registry.record(pool_id)
-        if record is None:
-            name = m.names_of_pool(pool_id)[1]
-            raise NotFoundError(f"Function '{name}' is not registered; has its app been stopped?")
-        return record
-
-    def _answer_lookup(self, app: str, function: str) -> dict[str, Any]:
-        record = self.plane.registry.lookup(app, function)
-        app_id = m.names_of_pool(record.pool_id)[0]
-        return {"app_id": app_id, "settings": record.effective.to_dict()}
-
-    def _answer_settings(self, pool_id: str) -> dict[str, Any]:
-        record = self._record(pool_id)
-        return {
-            "static": record.settings.autoscaler.to_dict(),
-            "override": dict(record.override),
-            "effective": record.effective.autoscaler.to_dict(),
-        }
-
-    def _answer_update(self, pool_id: str, values: dict[str, Any]) -> dict[str, Any]:
-        record = self._record(pool_id)
-        effective = self.plane.registry.override(record.pool_id, values)
-        self.plane.apply(ev.PoolDefined(pool_id=record.pool_id, settings=record.effective))
-        return effective.to_dict()
-
-    def _answer_deploy(self, app_id: str, name: str, functions: list[str]) -> dict[str, Any]:
-        app, dropped = self.plane.registry.deploy(app_id, name, functions)
-        for pool_id in dropped:
-            self.plane.apply(ev.PoolRemoved(pool_id=pool_id))
-        for record in app.functions.values():
-            self.plane.apply(ev.PoolDefined(pool_id=record.pool_id, settings=record.effective))
-        return {"app_id": app.app_id}
-
-    def _answer_stop(self, app_id: str) -> None:
-        app = self.plane.registry.app(app_id)
-        if app is not None:
-            self._stop_app(app)
-
-    def _stop_app(self, app: AppRecord) -> None:
-        self.plane.registry.remove(app.app_id)
-        for record in app.functions.values():
-            self.plane.apply(ev.PoolRemoved(pool_id=record.pool_id, cancel=True))
+        return self.plane.catalog.record(pool_id)
 
     def client_left(self, client: str) -> None:
         """End the ephemeral apps of a client; the operator's place becomes free."""
@@ -122,7 +82,7 @@ class Desk:
             self._lose_unborn()
         for app in list(self.plane.registry.apps.values()):
             if app.owner == f"c:{client}" and not app.is_deployed:
-                self._stop_app(app)
+                self.plane.catalog.stop(app)
 
     def _lose_unborn(self) -> None:
         """What the operator was starting will not come; that is no failure of the function."""
@@ -181,7 +141,7 @@ class Desk:
                 name=app.name,
                 seq=next(self._seq),
                 taken_at=now,
-                pools=tuple(pools[r.pool_id] for r in app.functions.values() if r.pool_id in pools),
+                pools=tuple(pools[r.pool_id] for r in app.pools if r.pool_id in pools),
             )
             for app in apps
         ]

@@ -22,11 +22,12 @@ from modalnb.core import events as ev
 from modalnb.core.ledger import Ledger
 from modalnb.payload import envelope
 from modalnb.payload.shared_memory import Depot
+from modalnb.plane.catalog import Catalog
 from modalnb.plane.desk import Desk
 from modalnb.plane.enactor import Enactor
 from modalnb.plane.keeper import Keeper
 from modalnb.plane.registry import Registry
-from modalnb.settings import FunctionSettings, Limits
+from modalnb.settings import Limits
 
 if TYPE_CHECKING:
     from distributed.scheduler import Scheduler
@@ -80,6 +81,7 @@ class PlanePlugin(SchedulerPlugin):
         self.ledger = Ledger(self.limits)
         self.registry = Registry()
         self.keeper = Keeper(self.keep_days * 86_400)
+        self.catalog = Catalog(self)
         self.desk = Desk(self)
         self.enactor = Enactor(self)
         #: Addresses of workers that run the container plugin, by container id, and back.
@@ -117,24 +119,9 @@ class PlanePlugin(SchedulerPlugin):
     # -- from callers ----------------------------------------------------------------------
 
     def _on_define(
-        self,
-        *,
-        app: tuple[str, str],
-        function: str,
-        settings: dict[str, Any],
-        code: str,
-        blob: Any = None,
-        **sender: Any,
+        self, *, client: str | None = None, worker: str | None = None, **what: Any
     ) -> None:
-        record = self.registry.open_app(*app, owner=_caller(**sender))
-        if blob is not None:
-            self.registry.add_code(code, blob)
-        function_record = self.registry.define(
-            record, function, FunctionSettings.from_dict(settings), code
-        )
-        self.apply(
-            ev.PoolDefined(pool_id=function_record.pool_id, settings=function_record.effective)
-        )
+        self.catalog.define(owner=_caller(client, worker), **what)
 
     def _on_put(
         self,
@@ -156,7 +143,7 @@ class PlanePlugin(SchedulerPlugin):
             if record is None:
                 self._no_function(caller, call_id, pool_id)
                 return
-            pool_id, code = record.pool_id, code or record.code
+            pool_id, code = record.pool_id, m.resolve_code(code, record.code)
             self.registry.use_code(code)
         if kind == "durable":
             kept = self.keeper.open(call_id, pool_id, caller)

@@ -32,7 +32,7 @@ def _f(x: int = 0) -> int:
             "`min_containers` (3) cannot be greater than `max_containers` (2)",
         ),
         ({"cpu": 0}, "`cpu` must be above 0 cores; got 0."),
-        ({"name": "a.b"}, "`name` must be a str without '.' and '/'; got 'a.b'."),
+        ({"name": "a.b"}, "`name` must be a str without '.', '/', '(' and '['; got 'a.b'."),
         ({"keep_warm": 1}, "`keep_warm` is now `min_containers`."),
         ({"concurrency_limit": 1}, "`concurrency_limit` is now `max_containers`."),
         ({"container_idle_timeout": 1}, "`container_idle_timeout` is now `scaledown_window`."),
@@ -89,7 +89,7 @@ def test_decorator_without_parentheses_is_refused() -> None:
 
 
 def test_decorator_on_a_class_is_refused() -> None:
-    with pytest.raises(InvalidError, match="is for functions"):
+    with pytest.raises(TypeError, match=r"use `@app.cls\(\)` for the class `int`"):
         modalnb.App().function()(int)
 
 

@@ -232,7 +232,7 @@ def test_redefined_function_runs_new_code_in_the_warm_container(app: modalnb.App
             return text, os.getpid()
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("modalnb.api.app._is_interactive", lambda: True)
+            patch.setattr("modalnb.api.declaring.is_interactive", lambda: True)
             return app.function(max_containers=1)(version)
 
     old, pid = define("old").remote()

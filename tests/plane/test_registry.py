@@ -36,9 +36,9 @@ def test_overrides_add_up_and_are_checked_together(registry: Registry) -> None:
 def test_redefinition_keeps_overrides_unless_the_declaration_changed(registry: Registry) -> None:
     registry.override("ap-1/f", {"min_containers": 3})
     app = registry.apps["ap-1"]
-    record = registry.define(app, "f", _settings(min_containers=1, max_containers=5), "code-2")
+    (record,) = registry.define(app, "f", _settings(min_containers=1, max_containers=5), "code-2")
     assert record.effective.autoscaler.min_containers == 3
-    record = registry.define(app, "f", _settings(min_containers=2, max_containers=5), "code-2")
+    (record,) = registry.define(app, "f", _settings(min_containers=2, max_containers=5), "code-2")
     assert record.effective.autoscaler.min_containers == 2
 
 
