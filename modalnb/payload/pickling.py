@@ -63,7 +63,17 @@ def _rebuild_cached(function: Any, parameters: dict[str, Any]) -> Any:
     return functools.lru_cache(**parameters)(function)
 
 
+_reduce_anonymous = cloudpickle.CloudPickler.dispatch_table[types.CodeType]
+
+
+def _reduce_code(code: types.CodeType) -> tuple[Any, ...]:
+    """Reduce code with the name of its file, which tracebacks show and cloudpickle hides."""
+    make, parts = _reduce_anonymous(code)
+    return make, tuple(code.co_filename if part == "<dynamic-code>" else part for part in parts)
+
+
 cloudpickle.CloudPickler.dispatch_table[functools._lru_cache_wrapper] = _reduce_cached
+cloudpickle.CloudPickler.dispatch_table[types.CodeType] = _reduce_code
 
 
 def dumps(value: Any, what: str = "value") -> Frames:
