@@ -94,9 +94,11 @@ def _needed(pool: PoolSnapshot) -> _Plan:
     if not demand:
         return _Plan(desired=0, terms=("no inputs",))
     words = f"{pool.pending} pending + {running} running"
-    per_container = float(pool.target_inputs)
-    terms = [f"{words} at {pool.target_inputs} per container"]
-    if pool.mean_duration is not None and pool.mean_boot is not None:
+    per_container = float(pool.target_inputs * pool.max_batch_size)
+    terms = [f"{words} at {per_container:.0f} per container"]
+    if pool.single_use:
+        terms = [f"{words}, each in a container of its own"]
+    elif pool.mean_duration is not None and pool.mean_boot is not None:
         turns = 1 + pool.mean_boot / max(pool.mean_duration, 1e-6)
         if turns >= 2:
             per_container *= turns
@@ -104,7 +106,8 @@ def _needed(pool: PoolSnapshot) -> _Plan:
     needed = math.ceil(demand / per_container)
     terms.append(f"= {needed}")
     maximum = pool.settings.max_containers
-    share = pool.share
+    # Containers that only wait for other calls leave their share to those that work.
+    share = None if pool.share is None else pool.share + pool.blocked
     if share is not None and needed > share and (maximum is None or share < maximum):
         needed = share
         terms.append(f", capped by its share of the cores: {needed}")

@@ -7,7 +7,8 @@ from typing import Any
 from modalnb.core import events as ev
 from modalnb.core.admission import Admission, admit
 from modalnb.core.outbox import Outbox
-from modalnb.core.records import Call, Input, Pool
+from modalnb.core.pools import Pool
+from modalnb.core.records import Call, Input
 from modalnb.settings import Limits
 
 
@@ -19,8 +20,10 @@ class CallBook:
         self.calls: dict[str, Call] = {}
         #: The calls that need their caller: live ones, and durable ones that it has not closed.
         self.dependent: dict[str, dict[str, None]] = {}
+        #: Live calls that were made by an input, which waits for them.
+        self.nested: dict[str, Call] = {}
 
-    def put(self, event: ev.InputsPut, pool: Pool, out: Outbox) -> Call | None:
+    def put(self, event: ev.InputsPut, pool: Pool, now: float, out: Outbox) -> Call | None:
         """Admit what is new and fits the limits; None if that opens no call."""
         call = self.calls.get(event.call_id)
         if call is None:
@@ -43,8 +46,10 @@ class CallBook:
         if call.id not in self.calls:
             self.calls[call.id] = call
             pool.calls += 1
-        payloads = event.payloads
-        pool.enqueue(call, [Input(call, n, payloads[n - event.start]) for n in range(start, end)])
+            if call.parent is not None and call.kind == "live":
+                self.nested[call.id] = call
+        new = event.payloads[start - event.start : end - event.start] if end > start else ()
+        pool.enqueue(call, [Input(call, n, payload, now) for n, payload in enumerate(new, start)])
         call.admitted += admission.admitted
         call.closed = call.closed or event.closed
         self._note_dependence(call)
@@ -58,8 +63,8 @@ class CallBook:
             asked,
             kind=call.kind,
             waiting=pool.waiting_live,
-            waiting_durable=pool.waiting_durable,
-            leased=pool.leased_live,
+            waiting_durable=pool.waiting_durable + pool.retrying_durable,
+            leased=pool.leased_live + pool.retrying_live,
             limits=self.limits,
         )
 
@@ -97,6 +102,7 @@ class CallBook:
         """Let a call go when every input that there will ever be has its outcome."""
         if call.is_ended and self.calls.pop(call.id, None) is not None:
             call.pool.calls -= 1
+            self.nested.pop(call.id, None)
             self._note_dependence(call)
             out.end(call)
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from modalnb.settings import FunctionSettings
 
-#: How an input ended.
-Status = Literal["ok", "error", "lost", "cancelled"]
+#: How an input ended: "lost" with its container too often, "stalled" when it waited for itself.
+Status = Literal["ok", "error", "timeout", "lost", "cancelled", "stalled"]
 
 #: A call is live while its caller waits on it, durable when its outputs are kept.
 CallKind = Literal["live", "durable"]
@@ -22,10 +22,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolDefined(Event):
-    """A function was registered, or registered again with other settings."""
+    """A function was registered, or registered again with other settings.
+
+    A ``deployed`` one keeps its inputs when its containers cannot start, for as long as it takes.
+    """
 
     pool_id: str
     settings: FunctionSettings
+    deployed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +74,10 @@ class CallClosed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallCancelled(Event):
-    """Nobody wants the outputs of this call any more."""
+    """Nobody wants the outputs of this call any more; ``kill`` ends containers at work on it."""
 
     call_id: str
+    kill: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +105,14 @@ class ContainerReady(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerLost(Event):
-    """A container is gone; `story` says how, in words for the user."""
+    """A container is gone; `story` says how, in words for the user.
+
+    `failure` is the exception, as a payload, with which its start failed.
+    """
 
     container_id: str
     story: str
+    failure: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +139,28 @@ class LeasesReturned(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeasesOverdue(Event):
+    """Inputs have executed for longer than their timeout; the container tries to stop them."""
+
+    container_id: str
+    leases: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerStuck(Event):
+    """A container executes something that it cannot stop alone: only its end will."""
+
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StallChecked(Event):
+    """Look whether functions wait for themselves; the `full` pools can get no container more."""
+
+    full: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick(Event):
     """Time has passed; nothing else happened."""
 
@@ -142,6 +173,14 @@ class Instruction:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInputs(Instruction):
     """Send these (lease, call id, index, code, payload) tuples to the container."""
+
+    container_id: str
+    inputs: tuple[tuple[int, str, int, str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBatch(Instruction):
+    """Send these tuples, as those of :class:`RunInputs`, to be executed by one invocation."""
 
     container_id: str
     inputs: tuple[tuple[int, str, int, str, Any], ...]
@@ -173,7 +212,7 @@ class RetireContainer(Instruction):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillContainer(Instruction):
-    """The container does not let go of a cancelled input: end its process."""
+    """The container does not let go of an input, or does not get ready: end its process."""
 
     container_id: str
     pool_id: str

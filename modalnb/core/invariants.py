@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from modalnb.core.ledger import Ledger
-from modalnb.core.records import Call, Container, Pool
+from modalnb.core.pools import Pool
+from modalnb.core.records import Call, Container
 
 
 def validate(ledger: Ledger) -> None:
@@ -43,7 +44,7 @@ def _count_leases(ledger: Ledger) -> Counter[Call]:
                 inputs.add(key)
                 leased[item.call] += 1
     for call in ledger.calls.values():
-        for item in [*call.front, *call.fresh]:
+        for item in [*call.front, *call.fresh, *(call.retrying or ())]:
             key = (call.id, item.index)
             assert key not in inputs, f"input {key} is queued beside its lease, or twice"
             inputs.add(key)
@@ -53,7 +54,11 @@ def _count_leases(ledger: Ledger) -> Counter[Call]:
 def _validate_call(call: Call, leased: int) -> None:
     assert call.leased == leased, f"{call.id} counts {call.leased} leases, holds {leased}"
     assert call.done >= 0
-    assert call.admitted == call.waiting + call.leased + call.done, f"{call.id} loses inputs"
+    retrying = call.retrying or {}
+    assert call.admitted == call.waiting + len(retrying) + call.leased + call.done, (
+        f"{call.id} loses inputs"
+    )
+    assert all(item.call is call and item.failures for item in retrying)
     assert not call.is_ended, f"{call.id} has ended and is still open"
     assert all(0 <= item.index < call.admitted for item in [*call.front, *call.fresh])
     assert all(item.call is call for item in [*call.front, *call.fresh])
@@ -71,13 +76,18 @@ def _validate_pool(pool: Pool, calls: list[Call]) -> None:
     assert 0 <= pool.failed <= pool.done
     indexed = sum(container in pool.slots for container in pool.containers.values())
     assert len(pool.slots) == indexed, "the index has only containers of the pool"
-    if pool.ready and not pool.peek().is_suspect:
+    assert pool.retrying == sum(len(call.retrying or ()) for call in calls)
+    assert pool.retrying_live == sum(len(call.retrying or ()) for call in live)
+    batch = pool.settings.batch
+    if pool.ready and not pool.peek().is_suspect and batch is None:
         free = pool.slots.emptiest_below(pool.settings.max_inputs)
         assert free is None, "no input waits while a slot is free"
 
 
 def _validate_container(container: Container) -> None:
-    held = len(container.leases)
+    held = container.held
+    assert bool(held) == bool(container.leases)
+    assert container.running + container.prefetched == len(container.leases)
     if held < container.ceiling:
         assert container.pool.slots.level(container) == held, f"{container.id} is on a wrong level"
     else:
@@ -131,3 +141,8 @@ def _validate_watches(ledger: Ledger) -> None:
     }
     watched = {lease: container for lease, (_, container) in ledger.leasing.grace.items()}
     assert watched == cancelled, "cancelled inputs are watched until they leave their slots"
+    for container in ledger.containers.values():
+        assert container.is_guarded or not container.leases or container.is_killed
+    for pool in ledger.pools.values():
+        if pool.settings.batch and pool.ready and pool.slots.emptiest_below(1) is not None:
+            assert pool.batch_at is not None, "a batch that may go later has a time"

@@ -1,15 +1,18 @@
-"""The containers of a ledger: their life, and the leases that they hold on inputs."""
+"""The containers of a ledger: their life, and what becomes of the leases that they hold."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from itertools import count
+from typing import Any
 
 from modalnb.core import events as ev
+from modalnb.core.agenda import Agenda
 from modalnb.core.calls import CallBook
+from modalnb.core.dispatch import Dispatch
 from modalnb.core.outbox import Outbox
-from modalnb.core.placement import prefetch_depth
-from modalnb.core.records import Call, Container, Input, Pool, mean
+from modalnb.core.pools import Pool, mean
+from modalnb.core.records import Call, Container, Input
 
 #: An input that was lost with its container this often is given up.
 MAX_LOSSES = 8
@@ -18,21 +21,25 @@ MAX_BOOT_FAILURES = 3
 #: Inputs held behind one that runs this many seconds, and so many means, longer are recalled.
 PATIENCE_SECONDS = 0.02
 PATIENCE_MEANS = 4
-#: A container that still works on a cancelled input after so many seconds is replaced.
+#: A container that still works on a cancelled or overdue input after so many seconds is replaced.
 CANCEL_GRACE = 5.0
+#: A container that says nothing of an overdue input, as while C code holds the interpreter, gets
+#: so many seconds more.
+OVERDUE_GRACE = 2.0
 
 
 class Leasing:
     """All containers, and which inputs they hold."""
 
-    def __init__(self, book: CallBook) -> None:
+    def __init__(self, book: CallBook, agenda: Agenda) -> None:
         self.book = book
+        self.agenda = agenda
         self.containers: dict[str, Container] = {}
-        self._lease_ids = count(1)
-        #: Containers that hold inputs ahead; only these and `grace` need ticks.
+        #: Containers that hold inputs ahead.
         self.ahead: dict[Container, None] = {}
-        #: Leases on cancelled inputs: when their containers are ended, and these.
+        #: Leases on inputs that have their outcome: when their containers are ended, and these.
         self.grace: dict[int, tuple[float, Container]] = {}
+        self._dispatch = Dispatch(agenda, self.ahead)
 
     # -- a container's life ----------------------------------------------------------------
 
@@ -42,6 +49,7 @@ class Leasing:
         if container is None:
             container = Container(container_id, pool, now)
             self.containers[container_id] = pool.containers[container_id] = container
+            self.agenda.add(now + pool.settings.seconds_to_start, "start", container)
         return container
 
     def ready(self, container: Container, now: float, out: Outbox) -> None:
@@ -52,7 +60,7 @@ class Leasing:
         container.ready_at = container.idle_since = now
         pool.mean_boot = mean(pool.mean_boot, now - container.started_at)
         pool.boot_failures = 0
-        self._index(container)
+        self._dispatch.index(container)
         self.place(pool, now, out)
 
     def lost(self, event: ev.ContainerLost, now: float, out: Outbox) -> None:
@@ -65,43 +73,47 @@ class Leasing:
         pool.slots.remove(container)
         self.ahead.pop(container, None)
         self._forget_grace(container)
+        story = _story(container, event.story)
         if container.ready_at is None and not container.draining:
-            self._boot_failed(pool, event.story, now, out)
-        self._requeue(container, event.story, out)
+            self._boot_failed(pool, story, event.failure, now, out)
+        self._requeue(container, story, now, out)
         self.place(pool, now, out)
         out.pool_changed(pool.id)
 
-    def _boot_failed(self, pool: Pool, story: str, now: float, out: Outbox) -> None:
+    def _boot_failed(self, pool: Pool, story: str, failure: Any, now: float, out: Outbox) -> None:
         pool.boot_failures += 1
         pool.boot_failed_at = now
         pool.boot_stories = (*pool.boot_stories, story)[-MAX_BOOT_FAILURES:]
         works = any(c.ready_at is not None and not c.draining for c in pool.containers.values())
-        if pool.boot_failures < MAX_BOOT_FAILURES or works:
+        if pool.boot_failures < MAX_BOOT_FAILURES or works or pool.deployed:
             return
         while pool.waiting:
-            self.book.settle(pool.take(), "lost", pool.boot_stories, out)
+            if failure is not None:
+                self.book.settle(pool.take(), "error", failure, out)
+            else:
+                self.book.settle(pool.take(), "lost", pool.boot_stories, out)
 
-    def _requeue(self, container: Container, story: str, out: Outbox) -> None:
+    def _requeue(self, container: Container, story: str, now: float, out: Outbox) -> None:
         """Put the inputs of a lost container first again; only those that ran are charged.
 
-        A container that was killed for the sake of a cancelled input died through no fault of
-        the others.
+        A container that was killed for the sake of one input died through no fault of the others.
         """
-        charged = container.running
-        held = list(enumerate(container.leases.values()))
-        for position, item in reversed(held):
+        waited = set(container.waiting_leases())
+        is_alone = len(container.leases) - len(waited) == 1
+        for lease, item in reversed(container.leases.items()):
             if item is None:
                 continue
             item.call.pool.count_leased(item.call, -1)
             if not container.is_killed:
                 # Which of them had ended unreported is not known, so none is above suspicion.
                 item.is_suspect = True
-                if position < charged:
+                if lease not in waited:
                     item.losses = (*item.losses, story)
+                    item.was_alone = item.was_alone or is_alone
             if len(item.losses) >= MAX_LOSSES:
                 self.book.settle(item, "lost", item.losses, out)
             else:
-                container.pool.enqueue_front(item)
+                container.pool.enqueue_front(item, now)
 
     def drain(self, containers: Iterable[Container], out: Outbox) -> None:
         """Let containers take no more inputs, and leave when their slots are free."""
@@ -109,14 +121,18 @@ class Leasing:
             if container.draining:
                 continue
             container.draining = True
-            self._index(container)
+            self._dispatch.index(container)
             self._recall(container, out)
             if not container.leases:
                 out.retire(container.id, container.pool.id)
 
-    def _kill(self, container: Container, out: Outbox) -> None:
+    def kill(self, container: Container, out: Outbox, verdict: str = "") -> None:
+        """End a container with all that it executes; what has no outcome is queued again."""
+        if container.is_killed:
+            return
         container.draining = container.is_killed = True
-        self._index(container)
+        container.verdict = verdict
+        self._dispatch.index(container)
         self._forget_grace(container)
         out.kill(container.id, container.pool.id)
         out.pool_changed(container.pool.id)
@@ -125,45 +141,11 @@ class Leasing:
 
     def place(self, pool: Pool, now: float, out: Outbox) -> None:
         """Lease waiting inputs to containers until either runs out."""
-        if not len(pool.slots):
-            return
-        target, most = pool.settings.target_inputs, pool.settings.max_inputs
-        depth = prefetch_depth(pool.mean_duration)
-        while pool.ready:
-            item = pool.peek()
-            if not item.is_suspect:
-                container = pool.slots.choose(target, most, depth)
-            elif not item.runs_alone:
-                container = pool.slots.choose(target, most, 0)
-            else:
-                container = pool.slots.emptiest_below(1)
-            if container is None:
-                return
-            self._lease(container, pool.take(), now, out)
+        self._dispatch.place(pool, now, out)
 
-    def _lease(self, container: Container, item: Input, now: float, out: Outbox) -> None:
-        pool = container.pool
-        lease = next(self._lease_ids)
-        if not container.leases:
-            container.idle_since = None
-            container.running_since = now
-        container.leases[lease] = item
-        if item.is_suspect:
-            container.is_watched = True
-            container.is_taken = item.runs_alone
-        self._index(container)
-        if len(container.leases) > pool.settings.max_inputs:
-            self.ahead[container] = None
-        pool.count_leased(item.call, 1)
-        out.run(container.id, lease, item)
-
-    def _index(self, container: Container) -> None:
-        """Put a container where its load belongs, or out of the index if it takes nothing."""
-        held = len(container.leases)
-        if held < container.ceiling:
-            container.pool.slots.place(container, held)
-        else:
-            container.pool.slots.remove(container)
+    def batch_due(self, pool: Pool, now: float, out: Outbox) -> None:
+        """The waiting inputs of a batched function may go now."""
+        self._dispatch.batch_due(pool, now, out)
 
     def outputs(self, event: ev.OutputsReturned, now: float, out: Outbox) -> None:
         """Inputs have ended; outputs of leases that are not held any more are dropped."""
@@ -178,20 +160,46 @@ class Leasing:
             if lease not in leases:
                 out.spent(payload)
                 continue
-            item = leases.pop(lease)
+            item = container.pop(lease)
             if item is None:
                 self.grace.pop(lease, None)
                 out.spent(payload)
                 continue
             pool.mean_duration = mean(pool.mean_duration, seconds)
             pool.count_leased(item.call, -1)
-            self.book.settle(item, status, payload, out)
+            if status == "ok":
+                self.book.settle(item, status, payload, out)
+            else:
+                self._fail(item, status, payload, now, out)
         if len(leases) < before:
             container.done += before - len(leases)
             container.running_since = now
             container.is_slow = False
             self._freed(container, now, out)
             self.place(pool, now, out)
+
+    def _fail(self, item: Input, status: ev.Status, payload: Any, now: float, out: Outbox) -> None:
+        """An attempt failed: the input waits for the next one, if its function has more."""
+        retries = item.call.pool.settings.retries
+        is_last = retries is None or item.failures >= retries.max_retries
+        if is_last or status not in ("error", "timeout"):
+            self.book.settle(item, status, payload, out)
+            return
+        out.spent(payload)
+        item.failures += 1
+        item.call.pool.begin_retry(item)
+        assert retries is not None
+        self.agenda.add(now + retries.delay(item.failures), "retry", item)
+
+    def retry(self, item: Input, now: float, out: Outbox) -> None:
+        """The time of the next attempt has come."""
+        pool = item.call.pool
+        if not pool.end_retry(item):
+            return
+        pool.enqueue_front(item, now)
+        self.place(pool, now, out)
+        if pool.waiting:
+            out.pool_changed(pool.id)
 
     def returned(self, event: ev.LeasesReturned, now: float, out: Outbox) -> None:
         """A container has given back what it had not started."""
@@ -204,15 +212,15 @@ class Leasing:
         for lease in reversed(event.leases):
             if lease not in leases:
                 continue
-            item = leases.pop(lease)
+            item = container.pop(lease)
             if item is None:
                 self.grace.pop(lease, None)
             else:
                 pool.count_leased(item.call, -1)
-                pool.enqueue_front(item)
+                pool.enqueue_front(item, now)
         if len(leases) < before:
             self._freed(container, now, out)
-        self._index(container)
+        self._dispatch.index(container)
         self.place(pool, now, out)
         if pool.waiting:
             out.pool_changed(pool.id)
@@ -220,13 +228,12 @@ class Leasing:
     def _freed(self, container: Container, now: float, out: Outbox) -> None:
         """Note that a container holds fewer inputs than before."""
         pool = container.pool
-        held = len(container.leases)
         if container.is_watched:
             container.look_again()
-        if held <= pool.settings.max_inputs:
+        if not container.prefetched:
             self.ahead.pop(container, None)
-        self._index(container)
-        if held:
+        self._dispatch.index(container)
+        if container.leases:
             return
         container.idle_since = now
         container.running_since = None
@@ -239,7 +246,7 @@ class Leasing:
         waiting = container.waiting_leases()
         if waiting and not container.is_recalled:
             container.is_recalled = container.is_slow = True
-            self._index(container)
+            self._dispatch.index(container)
             out.recall(container.id, waiting)
 
     def resettle(self, pool: Pool) -> None:
@@ -249,29 +256,89 @@ class Leasing:
                 self.ahead[container] = None
             else:
                 self.ahead.pop(container, None)
-            self._index(container)
+            self._dispatch.index(container)
 
-    def cancel(self, call: Call, now: float, out: Outbox) -> None:
+    # -- inputs that shall stop ------------------------------------------------------------
+
+    def cancel(self, call: Call, now: float, out: Outbox, *, kill: bool = False) -> None:
         """Cancel what containers hold of a call; a slot stays taken until its container says so."""
-        for container in call.pool.containers.values() if call.leased else ():
+        for container in list(call.pool.containers.values()) if call.leased else ():
             cancelled = [n for n, item in container.leases.items() if item and item.call is call]
             for lease in cancelled:
-                item = container.leases[lease]
-                assert item is not None
-                container.leases[lease] = None
-                if not container.is_killed:
-                    self.grace[lease] = (now + CANCEL_GRACE, container)
-                call.pool.count_leased(call, -1)
-                self.book.settle(item, "cancelled", None, out)
+                self.book.settle(self._release(container, lease, now), "cancelled", None, out)
             if cancelled:
                 out.cancel(container.id, cancelled)
+                if kill:
+                    self.kill(container, out, "it was ended with the call that it worked on")
+
+    def _release(self, container: Container, lease: int, now: float) -> Input:
+        """Take the input out of a lease whose slot is not free yet."""
+        item = container.leases[lease]
+        assert item is not None
+        container.leases[lease] = None
+        if not container.is_killed:
+            self.grace[lease] = (now + CANCEL_GRACE, container)
+        item.call.pool.count_leased(item.call, -1)
+        return item
+
+    def overdue(self, event: ev.LeasesOverdue, now: float, out: Outbox) -> None:
+        """Inputs have run too long: for their callers they are over, whatever their code does."""
+        if container := self.containers.get(event.container_id):
+            self._time_out(container, event.leases, now, out)
+            self.place(container.pool, now, out)
+
+    def _time_out(
+        self, container: Container, leases: Iterable[int], now: float, out: Outbox
+    ) -> None:
+        for lease in leases:
+            if container.leases.get(lease) is not None:
+                item = self._release(container, lease, now)
+                self._fail(item, "timeout", None, now, out)
+
+    def stuck(self, event: ev.ContainerStuck, now: float, out: Outbox) -> None:
+        """A container cannot stop what it executes."""
+        if container := self.containers.get(event.container_id):
+            self.kill(container, out, "it was replaced to stop one of its inputs")
+
+    def guard(self, container: Container, now: float, out: Outbox) -> None:
+        """End a container that has not said that its inputs are overdue, though they are."""
+        container.is_guarded = False
+        if self.containers.get(container.id) is not container or container.is_killed:
+            return
+        limit = container.pool.settings.timeout
+        since = {n: self._runs_since(container, item) for n, item in container.leases.items()}
+        late = [lease for lease, at in since.items() if now >= at + limit + OVERDUE_GRACE]
+        if late:
+            self._time_out(container, late, now, out)
+            self.kill(container, out, f"it did not react when its timeout of {limit:g} s was over")
+        elif since:
+            container.is_guarded = True
+            self.agenda.add(min(since.values()) + limit + OVERDUE_GRACE, "overdue", container)
+
+    @staticmethod
+    def _runs_since(container: Container, item: Input | None) -> float:
+        """The latest time at which an input can have begun to execute."""
+        since = container.running_since or 0.0
+        return max(since, item.since) if item is not None else math.inf
+
+    def check_start(self, container: Container, now: float, out: Outbox) -> None:
+        """End a container that is not ready though its time to start is over."""
+        if self.containers.get(container.id) is not container or container.ready_at is not None:
+            return
+        if container.draining:
+            return
+        limit = container.pool.settings.seconds_to_start
+        why = f"it was not ready within its startup_timeout of {limit:g} s"
+        story = f"container {container.id}: {why}"
+        self._boot_failed(container.pool, story, None, now, out)
+        self.kill(container, out, why)
 
     def _forget_grace(self, container: Container) -> None:
         for lease in container.leases:
             self.grace.pop(lease, None)
 
     def tick(self, now: float, out: Outbox) -> None:
-        """Recall what waits behind slow inputs; end what does not let go of cancelled ones."""
+        """Recall what waits behind slow inputs; end what does not let go of others."""
         for container in list(self.ahead):
             usual = PATIENCE_MEANS * (container.pool.mean_duration or 0.0)
             since = container.running_since
@@ -279,4 +346,9 @@ class Leasing:
                 self._recall(container, out)
         for lease, (deadline, container) in list(self.grace.items()):
             if now >= deadline and lease in self.grace:
-                self._kill(container, out)
+                self.kill(container, out, "it did not let go of an input that was to stop")
+
+
+def _story(container: Container, story: str) -> str:
+    """How a container ended, with why it was ended if that is known."""
+    return f"{story}; {container.verdict}" if container.verdict else story

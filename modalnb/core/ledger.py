@@ -1,8 +1,9 @@
 """The state machine of calls, inputs and containers: one event in, instructions out.
 
-An input is pending → running → done, and back to pending when its container is lost; every
-admitted input gets exactly one outcome, and no event costs more when more inputs are queued.
-The parts: :mod:`.calls` knows what was asked for, :mod:`.leasing` who works on it.
+An input is pending → running → done, and back to pending when its container is lost or it is tried
+again; every admitted input gets exactly one outcome, and no event costs more when more inputs are
+queued.  The parts: :mod:`.calls` knows what was asked for, :mod:`.leasing` who works on it,
+:mod:`.dispatch` who gets what, :mod:`.agenda` what is to be looked at later.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from dataclasses import replace
 from typing import Any
 
 from modalnb.core import events as ev
+from modalnb.core.agenda import Agenda
 from modalnb.core.calls import CallBook
 from modalnb.core.leasing import Leasing
 from modalnb.core.outbox import Outbox
-from modalnb.core.records import Call, Pool
+from modalnb.core.pools import Pool
+from modalnb.core.records import Call
+from modalnb.core.stalls import StallWatch
 from modalnb.settings import AutoscalerSettings, Limits
 
 #: Settings of a pool whose function is no more.
 LEAVING = AutoscalerSettings(scaledown_window=0)
+#: While inputs are held ahead, the ledger looks this often whether they wait behind a slow one.
+PATIENCE_TICK = 0.025
 
 
 class Ledger:
@@ -36,7 +42,9 @@ class Ledger:
     def __init__(self, limits: Limits | None = None) -> None:
         self.pools: dict[str, Pool] = {}
         self.book = CallBook(limits or Limits())
-        self.leasing = Leasing(self.book)
+        self.agenda = Agenda()
+        self.leasing = Leasing(self.book, self.agenda)
+        self._stalls = StallWatch(self.book)
         self.calls = self.book.calls
         self.containers = self.leasing.containers
         #: Pools of functions that are no more.
@@ -54,6 +62,9 @@ class Ledger:
             ev.DrainAsked: self._handle_drain_asked,
             ev.OutputsReturned: self.leasing.outputs,
             ev.LeasesReturned: self.leasing.returned,
+            ev.LeasesOverdue: self.leasing.overdue,
+            ev.ContainerStuck: self.leasing.stuck,
+            ev.StallChecked: self._handle_stall_checked,
             ev.Tick: self._handle_tick,
         }
 
@@ -65,23 +76,29 @@ class Ledger:
             self._forget_empty(out)
         return out.instructions()
 
-    @property
-    def wants_ticks(self) -> bool:
-        """Whether a :class:`~modalnb.core.events.Tick` could change anything."""
-        return bool(self.leasing.ahead or self.leasing.grace)
+    def wake_at(self, now: float) -> float | None:
+        """The time at which a :class:`~modalnb.core.events.Tick` can next change anything."""
+        times = [now + PATIENCE_TICK] if self.leasing.ahead else []
+        if (next_at := self.agenda.next_at) is not None:
+            times.append(next_at)
+        if self.leasing.grace:
+            # Each gets the same time, so the first one that was noted comes first.
+            times.append(next(iter(self.leasing.grace.values()))[0])
+        return min(times, default=None)
 
     # -- pools -----------------------------------------------------------------------------
 
     def _handle_pool_defined(self, event: ev.PoolDefined, now: float, out: Outbox) -> None:
         pool = self.pools.get(event.pool_id)
         if pool is None:
-            self.pools[event.pool_id] = Pool(event.pool_id, event.settings)
+            pool = self.pools[event.pool_id] = Pool(event.pool_id, event.settings)
         else:
             pool.settings = event.settings
             pool.is_leaving = False
             self.leaving.pop(pool.id, None)
             self.leasing.resettle(pool)
             self.leasing.place(pool, now, out)
+        pool.deployed = event.deployed
         out.pool_changed(event.pool_id)
 
     def _handle_pool_removed(self, event: ev.PoolRemoved, now: float, out: Outbox) -> None:
@@ -111,7 +128,7 @@ class Ledger:
             self.book.turn_away(event, out)
             return
         pool = known.pool if known else self.pools[event.pool_id]
-        call = self.book.put(event, pool, out)
+        call = self.book.put(event, pool, now, out)
         if call is None:
             return
         self.leasing.place(pool, now, out)
@@ -131,7 +148,7 @@ class Ledger:
 
     def _handle_call_cancelled(self, event: ev.CallCancelled, now: float, out: Outbox) -> None:
         if call := self.calls.get(event.call_id):
-            self._cancel(call, now, out)
+            self._cancel(call, now, out, kill=event.kill)
             self.leasing.place(call.pool, now, out)
 
     def _handle_caller_gone(self, event: ev.CallerGone, now: float, out: Outbox) -> None:
@@ -145,10 +162,10 @@ class Ledger:
         for pool in {call.pool.id: call.pool for call in calls}.values():
             self.leasing.place(pool, now, out)
 
-    def _cancel(self, call: Call, now: float, out: Outbox) -> None:
-        for item in call.pool.drop_waiting(call):
+    def _cancel(self, call: Call, now: float, out: Outbox, *, kill: bool = False) -> None:
+        for item in [*call.pool.drop_waiting(call), *call.pool.drop_retrying(call)]:
             self.book.settle(item, "cancelled", None, out)
-        self.leasing.cancel(call, now, out)
+        self.leasing.cancel(call, now, out, kill=kill)
         self.book.abandon(call, out)
 
     # -- containers ------------------------------------------------------------------------
@@ -172,5 +189,19 @@ class Ledger:
         named = (self.containers.get(name) for name in event.container_ids)
         self.leasing.drain([c for c in named if c is not None], out)
 
+    def _handle_stall_checked(self, event: ev.StallChecked, now: float, out: Outbox) -> None:
+        for item in self._stalls.check(event.full):
+            item.call.pool.drop_waiting_input(item)
+            self.book.settle(item, "stalled", None, out)
+
     def _handle_tick(self, event: ev.Tick, now: float, out: Outbox) -> None:
+        for matter, thing in self.agenda.due(now):
+            if matter == "retry":
+                self.leasing.retry(thing, now, out)
+            elif matter == "batch":
+                self.leasing.batch_due(thing, now, out)
+            elif matter == "start":
+                self.leasing.check_start(thing, now, out)
+            else:
+                self.leasing.guard(thing, now, out)
         self.leasing.tick(now, out)

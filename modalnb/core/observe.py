@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from modalnb.core.capacity import Capacity, Need, Want, shares
-from modalnb.core.records import Container, Pool
+from modalnb.core.pools import Pool
+from modalnb.core.records import Call, Container
 from modalnb.settings import Limits
 from modalnb.snapshot import ContainerState, ContainerStats, Gauge
 
@@ -59,16 +60,46 @@ def gauges(pool: Pool, limits: Limits) -> tuple[Gauge, ...]:
     """How near the pool is to the limits that its inputs are admitted by."""
     used = (
         ("pending inputs", pool.waiting_live, limits.pending),
-        ("inputs in total", pool.waiting_live + pool.leased_live, limits.total),
-        ("pending spawned inputs", pool.waiting_durable, limits.pending_spawns),
+        (
+            "inputs in total",
+            pool.waiting_live + pool.retrying_live + pool.leased_live,
+            limits.total,
+        ),
+        (
+            "pending spawned inputs",
+            pool.waiting_durable + pool.retrying_durable,
+            limits.pending_spawns,
+        ),
     )
     return tuple(Gauge(name=name, current=n, maximum=most) for name, n, most in used)
+
+
+def waiting_inputs(nested: Iterable[Call]) -> frozenset[tuple[str, int] | None]:
+    """The inputs that made the open calls `nested`, and so wait for them."""
+    return frozenset(call.parent for call in nested)
+
+
+def blocked(pool: Pool, waiting: frozenset[tuple[str, int] | None]) -> int:
+    """Containers whose every input is one of the `waiting` ones; they use no core meanwhile."""
+    if not waiting:
+        return 0
+    return sum(
+        bool(c.leases)
+        and all(i is not None and (i.call.id, i.index) in waiting for i in c.leases.values())
+        for c in pool.containers.values()
+    )
+
+
+def usual_wait(pool: Pool, part: float) -> float | None:
+    """The time in seconds within which this part of the recent inputs got a slot."""
+    waits = sorted(pool.waits)
+    return waits[min(len(waits) - 1, int(part * len(waits)))] if waits else None
 
 
 def _asked(pool: Pool) -> int:
     """Working containers that would have something to do."""
     demand = pending(pool) + running(pool)
-    asked = math.ceil(demand / pool.settings.target_inputs)
+    asked = math.ceil(demand / pool.settings.capacity)
     maximum = pool.settings.autoscaler.max_containers
     return asked if maximum is None else min(asked, maximum)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from modalnb.core import events as ev
@@ -10,6 +11,11 @@ from modalnb.core.records import Call, Input
 
 _Run = tuple[int, str, int, str, Any]
 _Output = tuple[str, int, ev.Status, Any]
+
+
+def _run(lease: int, item: Input) -> _Run:
+    call = item.call
+    return lease, call.id, item.index, call.code, item.payload
 
 
 class Outbox:
@@ -21,6 +27,7 @@ class Outbox:
 
     __slots__ = (
         "_answers",
+        "_batches",
         "_changed",
         "_ended",
         "_keeps",
@@ -33,6 +40,7 @@ class Outbox:
     def __init__(self) -> None:
         self._answers: list[ev.Instruction] = []
         self._runs: dict[str, list[_Run]] = {}
+        self._batches: list[ev.Instruction] = []
         self._orders: list[ev.Instruction] = []
         self._outputs: dict[str, list[_Output]] = {}
         self._keeps: list[_Output] = []
@@ -41,10 +49,11 @@ class Outbox:
         self._spent: list[Any] = []
 
     def run(self, container_id: str, lease: int, item: Input) -> None:
-        call = item.call
-        self._runs.setdefault(container_id, []).append(
-            (lease, call.id, item.index, call.code, item.payload)
-        )
+        self._runs.setdefault(container_id, []).append(_run(lease, item))
+
+    def run_batch(self, container_id: str, items: Mapping[int, Input]) -> None:
+        inputs = tuple(_run(lease, item) for lease, item in items.items())
+        self._batches.append(ev.RunBatch(container_id=container_id, inputs=inputs))
 
     def output(
         self,
@@ -107,6 +116,7 @@ class Outbox:
         done: list[ev.Instruction] = self._answers
         for container_id, inputs in self._runs.items():
             done.append(ev.RunInputs(container_id=container_id, inputs=tuple(inputs)))
+        done += self._batches
         done += self._orders
         for caller, outputs in self._outputs.items():
             done.append(ev.DeliverOutputs(caller=caller, outputs=tuple(outputs)))

@@ -1,44 +1,54 @@
-"""The records of the ledger: inputs, calls, containers and pools, with their invariants."""
+"""The records of inputs, calls and containers, with their invariants."""
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modalnb.core.events import CallKind
-from modalnb.core.placement import SlotIndex
-from modalnb.settings import FunctionSettings
 
-#: Weight of the newest value in the running means.
-NEWEST = 0.2
+if TYPE_CHECKING:
+    from modalnb.core.pools import Pool
+
 #: An input that executed in so many containers that died gets the next one for itself, so that
 #: whatever happens there is not blamed on others.
 LOSSES_BEFORE_SOLITUDE = 2
 
 
-def mean(old: float | None, new: float) -> float:
-    """The running mean after one more value."""
-    return new if old is None else old + NEWEST * (new - old)
-
-
 class Input:
-    """Arguments of one execution; it is either in its call's queue or leased to a container."""
+    """Arguments of one execution: queued in its call, waiting for a retry, or leased."""
 
-    __slots__ = ("call", "index", "is_suspect", "losses", "payload")
+    __slots__ = (
+        "call",
+        "failures",
+        "index",
+        "is_suspect",
+        "losses",
+        "payload",
+        "since",
+        "was_alone",
+    )
 
-    def __init__(self, call: Call, index: int, payload: Any) -> None:
+    def __init__(self, call: Call, index: int, payload: Any, since: float) -> None:
         self.call = call
         self.index = index
         self.payload = payload
+        #: Since when it has been queued or, once leased, since when it can have been executing.
+        self.since = since
+        #: Attempts that ended in an exception or ran too long.
+        self.failures = 0
         #: What happened to each container that died while it executed this input.
         self.losses: tuple[str, ...] = ()
         #: It was in a container that died, so nothing may be held behind it.
         self.is_suspect = False
+        #: It was all that a container executed when that died.
+        self.was_alone = False
 
     @property
     def runs_alone(self) -> bool:
         """Whether it gets a container for itself."""
+        if self.was_alone and self.call.pool.settings.batch is not None:
+            return True
         return len(self.losses) >= LOSSES_BEFORE_SOLITUDE
 
 
@@ -59,6 +69,7 @@ class Call:
         "owed",
         "parent",
         "pool",
+        "retrying",
     )
 
     def __init__(self, call_id: str, pool: Pool, code: str, caller: str, kind: CallKind) -> None:
@@ -72,7 +83,9 @@ class Call:
         #: two lists, since a million empty deques would take six hundred megabytes.
         self.front: list[Input] = []
         self.fresh: list[Input] = []
-        #: admitted == waiting + leased + done; inputs are admitted in order, without gaps.
+        #: Inputs that failed and wait for their next attempt; None as long as there were none.
+        self.retrying: dict[Input, None] | None = None
+        #: admitted == waiting + retrying + leased + done; inputs are admitted in order.
         self.admitted = 0
         self.done = 0
         self.leased = 0
@@ -117,10 +130,13 @@ class Container:
     """One container as the plane sees it: which inputs it holds and whether it takes more."""
 
     __slots__ = (
+        "_batch_of",
+        "_batches",
         "done",
         "draining",
         "id",
         "idle_since",
+        "is_guarded",
         "is_killed",
         "is_recalled",
         "is_slow",
@@ -131,6 +147,7 @@ class Container:
         "ready_at",
         "running_since",
         "started_at",
+        "verdict",
     )
 
     def __init__(self, container_id: str, pool: Pool, started_at: float) -> None:
@@ -142,8 +159,11 @@ class Container:
         #: Since when the first of its leases can have been executing.
         self.running_since: float | None = None
         #: Leases in the order in which the container starts them: the first `max_inputs` run.
-        #: None stands for an input that was cancelled and has not left its slot yet.
+        #: None stands for an input that has its outcome and has not left its slot yet.
         self.leases: dict[int, Input | None] = {}
+        #: Leases that share a slot with others: the batch of each, and how many each batch has.
+        self._batch_of: dict[int, int] = {}
+        self._batches: dict[int, int] = {}
         #: It was asked to give back what it has not started, and has not answered yet.
         self.is_recalled = False
         #: It was recalled, and no input of it has ended since.
@@ -155,17 +175,43 @@ class Container:
         self.draining = False
         #: It is being ended with all that it executes; implies `draining`.
         self.is_killed = False
+        #: Why it is being ended, in words.
+        self.verdict = ""
+        #: The agenda has a time at which its inputs should have ended.
+        self.is_guarded = False
         self.done = 0
+
+    @property
+    def held(self) -> int:
+        """Slots that its leases take or wait for; a batch takes one."""
+        return len(self.leases) - len(self._batch_of) + len(self._batches)
 
     @property
     def running(self) -> int:
         """Inputs that execute."""
-        return min(len(self.leases), self.pool.settings.max_inputs)
+        return len(self.leases) - self.prefetched
 
     @property
     def prefetched(self) -> int:
-        """Inputs that wait inside the container."""
-        return max(0, len(self.leases) - self.pool.settings.max_inputs)
+        """Inputs that wait inside the container; batches never do."""
+        single = len(self.leases) - len(self._batch_of)
+        return max(0, single - self.pool.settings.max_inputs)
+
+    def add_batch(self, items: dict[int, Input]) -> None:
+        """Hold leases that share a slot."""
+        first = next(iter(items))
+        self.leases.update(items)
+        self._batches[first] = len(items)
+        self._batch_of.update(dict.fromkeys(items, first))
+
+    def pop(self, lease: int) -> Input | None:
+        """Hold one lease less."""
+        batch = self._batch_of.pop(lease, None)
+        if batch is not None:
+            self._batches[batch] -= 1
+            if not self._batches[batch]:
+                del self._batches[batch]
+        return self.leases.pop(lease)
 
     @property
     def ceiling(self) -> float:
@@ -178,114 +224,12 @@ class Container:
 
     def waiting_leases(self) -> list[int]:
         """Leases behind the executing ones, in order."""
-        return list(self.leases)[self.pool.settings.max_inputs :]
+        if not self.prefetched:
+            return []
+        single = [lease for lease in self.leases if lease not in self._batch_of]
+        return single[self.pool.settings.max_inputs :]
 
     def look_again(self) -> None:
         """Some lease has ended: whether it still executes a suspect input, cancelled or not."""
         self.is_watched = any(item is None or item.is_suspect for item in self.leases.values())
         self.is_taken = self.is_taken and bool(self.leases)
-
-
-class Pool:
-    """All containers and inputs of one function."""
-
-    __slots__ = (
-        "boot_failed_at",
-        "boot_failures",
-        "boot_stories",
-        "calls",
-        "containers",
-        "done",
-        "failed",
-        "id",
-        "is_leaving",
-        "leased_live",
-        "mean_boot",
-        "mean_duration",
-        "ready",
-        "settings",
-        "slots",
-        "waiting_durable",
-        "waiting_live",
-    )
-
-    def __init__(self, pool_id: str, settings: FunctionSettings) -> None:
-        self.id = pool_id
-        self.settings = settings
-        #: Calls with waiting inputs, in the order in which they are served next.
-        self.ready: OrderedDict[Call, None] = OrderedDict()
-        self.containers: dict[str, Container] = {}
-        #: The containers that take inputs, by how many they hold.
-        self.slots: SlotIndex[Container] = SlotIndex()
-        #: Open calls; like all counts here it is kept, never found by a scan.
-        self.calls = 0
-        #: waiting_live + waiting_durable == sum of the queues of its calls.
-        self.waiting_live = 0
-        self.waiting_durable = 0
-        self.leased_live = 0
-        self.done = 0
-        self.failed = 0
-        #: Its function is no more; it goes when it has neither calls nor containers.
-        self.is_leaving = False
-        self.mean_duration: float | None = None
-        self.mean_boot: float | None = None
-        self.boot_failures = 0
-        self.boot_stories: tuple[str, ...] = ()
-        self.boot_failed_at = 0.0
-
-    @property
-    def waiting(self) -> int:
-        """Inputs without a container."""
-        return self.waiting_live + self.waiting_durable
-
-    def count_waiting(self, call: Call, change: int) -> None:
-        """Keep the counts when inputs of `call` enter or leave the queue."""
-        if call.kind == "live":
-            self.waiting_live += change
-        else:
-            self.waiting_durable += change
-
-    def count_leased(self, call: Call, change: int) -> None:
-        """Keep the counts when inputs of `call` are leased or leave their slots."""
-        call.leased += change
-        if call.kind == "live":
-            self.leased_live += change
-
-    def enqueue(self, call: Call, items: list[Input]) -> None:
-        """Append inputs to the queue of their call."""
-        if items:
-            self.ready.setdefault(call)
-            call.fresh.extend(items)
-            self.count_waiting(call, len(items))
-
-    def enqueue_front(self, item: Input) -> None:
-        """Put a lost or recalled input before the others of its call; a new call goes first."""
-        call = item.call
-        if call not in self.ready:
-            self.ready[call] = None
-            self.ready.move_to_end(call, last=False)
-        call.push_front(item)
-        self.count_waiting(call, 1)
-
-    def peek(self) -> Input:
-        """The input that :meth:`take` takes next."""
-        return next(iter(self.ready)).peek()
-
-    def take(self) -> Input:
-        """Take the next input: calls take turns, first in first out inside a call."""
-        call = next(iter(self.ready))
-        item = call.pop()
-        if call.waiting:
-            self.ready.move_to_end(call)
-        else:
-            del self.ready[call]
-        self.count_waiting(call, -1)
-        return item
-
-    def drop_waiting(self, call: Call) -> list[Input]:
-        """Take all waiting inputs of a call out of the queue."""
-        items = call.clear()
-        if items:
-            del self.ready[call]
-            self.count_waiting(call, -len(items))
-        return items

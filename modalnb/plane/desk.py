@@ -13,7 +13,7 @@ from modalnb import messages as m
 from modalnb.core import events as ev
 from modalnb.core import invariants, observe
 from modalnb.core.capacity import Capacity, Need, cpu_of
-from modalnb.core.records import Pool, mean
+from modalnb.core.pools import Pool, mean
 from modalnb.exception import Error, ExecutionError, NotFoundError, VersionError
 from modalnb.plane.chronicle import Chronicle
 from modalnb.plane.registry import AppRecord, FunctionRecord
@@ -257,7 +257,13 @@ class Desk:
             needs = dict.fromkeys(needs, Need(cpu=1.0))
         cores = self.cores if self.cores is not None or room is None else float(room)
         grants = observe.grants(pools, needs, Capacity(cores=cores, containers=room))
-        return [self._snapshot(pool, grants[pool.id], now) for pool in pools]
+        waiting = observe.waiting_inputs(self.plane.ledger.book.nested.values())
+        return [
+            replace(
+                self._snapshot(pool, grants[pool.id], now), blocked=observe.blocked(pool, waiting)
+            )
+            for pool in pools
+        ]
 
     def _need(self, pool: Pool) -> Need:
         return Need(cpu=cpu_of(pool.settings.cpu, self._measured_cpu(pool)))
@@ -281,8 +287,11 @@ class Desk:
             static=record.settings.autoscaler if record else pool.settings.autoscaler,
             target_inputs=pool.settings.target_inputs,
             max_inputs=pool.settings.max_inputs,
+            max_batch_size=pool.settings.batch.max_batch_size if pool.settings.batch else 1,
+            single_use=pool.settings.single_use,
             pending=observe.pending(pool),
             running=observe.running(pool),
+            retrying=pool.retrying,
             done=pool.done,
             failed=pool.failed,
             containers=tuple(self._container(c) for c in pool.containers.values()),
@@ -293,6 +302,10 @@ class Desk:
             mean_boot=pool.mean_boot,
             boot_failures=pool.boot_failures,
             boot_failed_at=pool.boot_failed_at,
+            wait_p50=observe.usual_wait(pool, 0.5),
+            wait_p95=observe.usual_wait(pool, 0.95),
+            batch_sizes=pool.batches.sizes,
+            batch_waits=pool.batches.waits if pool.settings.batch else (),
             reason=record.reason if record else "",
             gauges=observe.gauges(pool, self.plane.limits or Limits()),
         )

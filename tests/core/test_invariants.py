@@ -9,7 +9,8 @@ import pytest
 from modalnb.core import events as ev
 from modalnb.core.invariants import validate
 from modalnb.core.ledger import Ledger
-from modalnb.core.records import Call, Container, Input, Pool
+from modalnb.core.pools import Pool
+from modalnb.core.records import Call, Container, Input
 from modalnb.settings import FunctionSettings
 from tests.core.world import World
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from modalnb.core.capacity import Capacity, Need
 from modalnb.core.observe import Grant, container_stats, gauges, grants, pending, running
-from modalnb.core.records import Pool
+from modalnb.core.pools import Pool
 from modalnb.settings import Limits
 from tests.core.world import World, settings
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 from modalnb.core import events as ev
 from modalnb.core.admission import Admission
 from modalnb.core.outbox import Outbox
-from modalnb.core.records import Call, Input, Pool
+from modalnb.core.pools import Pool
+from modalnb.core.records import Call, Input
 from modalnb.settings import FunctionSettings
 
 

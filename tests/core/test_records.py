@@ -5,7 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modalnb.core.records import LOSSES_BEFORE_SOLITUDE, Call, Container, Input, Pool, mean
+from modalnb.core.pools import Pool, mean
+from modalnb.core.records import LOSSES_BEFORE_SOLITUDE, Call, Container, Input
 from modalnb.settings import FunctionSettings
 
 

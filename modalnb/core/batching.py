@@ -1,0 +1,67 @@
+"""Says when the waiting inputs become a batch, and keeps count of the batches that went.
+
+Batches are sealed late: only when a slot is free is the queue looked at.  Sealed on a timer while
+the last batch still runs, they would be small just when the function is slow.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+
+from modalnb.settings import BatchSettings
+
+#: An adaptive wait is kept while it is likelier than not to bring one more input.
+WORTHWHILE_ARRIVALS = 0.5
+#: Upper bounds, in seconds, of the histogram of waits; the last one has none.
+WAIT_BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+def seal_at(
+    settings: BatchSettings, *, waiting: int, oldest: float, now: float, mean_gap: float | None
+) -> float:
+    """The time at which the waiting inputs may go as a batch; `now` when they may go at once.
+
+    Parameters
+    ----------
+    settings : BatchSettings
+        What the function asks for.
+    waiting : int
+        Inputs in the queue.
+    oldest : float
+        Since when the first of them waits.
+    now : float
+        The present time.
+    mean_gap : float, optional
+        Mean seconds between arrivals; None until it was measured.
+    """
+    deadline = oldest + settings.wait
+    if waiting >= settings.max_batch_size or deadline <= now:
+        return now
+    if settings.adaptive and mean_gap is not None:
+        if deadline - now < WORTHWHILE_ARRIVALS * mean_gap:
+            return now
+    return deadline
+
+
+class BatchTally:
+    """How large the batches were, and how long the first input of each waited."""
+
+    def __init__(self) -> None:
+        self._sizes: Counter[int] = Counter()
+        self._waits = [0] * (len(WAIT_BOUNDS) + 1)
+
+    def note(self, size: int, wait: float) -> None:
+        """One batch went."""
+        self._sizes[size] += 1
+        self._waits[bisect_left(WAIT_BOUNDS, wait)] += 1
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(size, batches) pairs, smallest first."""
+        return tuple(sorted(self._sizes.items()))
+
+    @property
+    def waits(self) -> tuple[tuple[float, int], ...]:
+        """(upper bound in seconds, batches) pairs; the last bound is infinite."""
+        return tuple(zip((*WAIT_BOUNDS, float("inf")), self._waits, strict=True))
