@@ -39,10 +39,11 @@ class MethodFacts:
 class Interface:
     """How a function or class is called.
 
-    A function has one entry in ``methods``, without a name.
+    A function has one entry in ``methods``, without a name.  ``module`` is where it was defined.
     """
 
     is_class: bool = False
+    module: str = ""
     methods: tuple[MethodFacts, ...] = ()
     parameters: tuple[ParameterFacts, ...] = ()
 
@@ -85,6 +86,7 @@ class Interface:
         """Rebuild an interface from :meth:`to_dict`."""
         return cls(
             is_class=facts["is_class"],
+            module=facts["module"],
             methods=tuple(MethodFacts(**method) for method in facts["methods"]),
             parameters=tuple(ParameterFacts(**parameter) for parameter in facts["parameters"]),
         )

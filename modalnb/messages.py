@@ -9,15 +9,24 @@ op                        from → to             fields
 ``modalnb-put``           caller → plane        call_id, pool_id, code, start, payloads, flags
 ``modalnb-close``         caller → plane        call_id
 ``modalnb-cancel``        caller → plane        call_id
+``modalnb-taken``         caller → plane        call_id, index, taken
 ``modalnb-watch``         caller → plane        call_id, start, stop
 ``modalnb-ask``           caller → plane        ask_id, verb, arguments
 ``modalnb-reply``         plane → caller        kind, fields of the kind
+``modalnb-configure``     plane → container     max_inputs, timeout
+``modalnb-prepare``       plane → container     code, init
 ``modalnb-run``           plane → container     inputs
+``modalnb-batch``         plane → container     inputs
+``modalnb-taken``         plane → container     lease, taken
 ``modalnb-code``          plane → container     code, blob
 ``modalnb-recall``        plane → container     leases
 ``modalnb-stop``          plane → container     leases
 ``modalnb-hello``         container → plane     container_id, pid, host
+``modalnb-prepared``      container → plane     failure, story
 ``modalnb-outputs``       container → plane     outputs
+``modalnb-yields``        container → plane     items
+``modalnb-overdue``       container → plane     leases
+``modalnb-stuck``         container → plane
 ``modalnb-returned``      container → plane     leases
 ``modalnb-printed``       container → plane     lines
 ``modalnb-usage``         container → plane     cpu, memory
@@ -32,7 +41,7 @@ from typing import Any
 from modalnb import exception
 
 #: Grows when two versions of modalnb could misunderstand each other.
-PROTOCOL = 1
+PROTOCOL = 2
 
 DEFINE = "modalnb-define"
 PUT = "modalnb-put"
@@ -40,13 +49,21 @@ CLOSE = "modalnb-close"
 CANCEL = "modalnb-cancel"
 WATCH = "modalnb-watch"
 ASK = "modalnb-ask"
+TAKEN = "modalnb-taken"
 REPLY = "modalnb-reply"
+CONFIGURE = "modalnb-configure"
+PREPARE = "modalnb-prepare"
 RUN = "modalnb-run"
+BATCH = "modalnb-batch"
 CODE = "modalnb-code"
 RECALL = "modalnb-recall"
 STOP = "modalnb-stop"
 HELLO = "modalnb-hello"
+PREPARED = "modalnb-prepared"
 OUTPUTS = "modalnb-outputs"
+YIELDS = "modalnb-yields"
+OVERDUE = "modalnb-overdue"
+STUCK = "modalnb-stuck"
 RETURNED = "modalnb-returned"
 PRINTED = "modalnb-printed"
 USAGE = "modalnb-usage"

@@ -162,7 +162,9 @@ class App:
                 app=self,
                 raw=raw,
                 settings=declaration.settings,
-                interface=Interface(methods=(MethodFacts(is_generator=generates),)),
+                interface=Interface(
+                    module=raw.__module__, methods=(MethodFacts(is_generator=generates),)
+                ),
             )
             function = Function(base)
             self._add(function, "Function")

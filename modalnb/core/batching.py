@@ -38,10 +38,8 @@ def seal_at(
     deadline = oldest + settings.wait
     if waiting >= settings.max_batch_size or deadline <= now:
         return now
-    if settings.adaptive and mean_gap is not None:
-        if deadline - now < WORTHWHILE_ARRIVALS * mean_gap:
-            return now
-    return deadline
+    is_hopeless = mean_gap is not None and deadline - now < WORTHWHILE_ARRIVALS * mean_gap
+    return now if settings.adaptive and is_hopeless else deadline
 
 
 class BatchTally:

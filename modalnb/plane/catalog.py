@@ -69,11 +69,18 @@ class Catalog:
             self._plane.apply(ev.PoolRemoved(pool_id=record.pool_id, cancel=True))
 
     def _open_pool(self, record: FunctionRecord) -> None:
-        """Let the ledger know a pool as it is now."""
-        if record.has_pool:
-            self._plane.apply(ev.PoolDefined(pool_id=record.pool_id, settings=record.effective))
-        else:
-            self._plane.apply(ev.PoolRemoved(pool_id=record.pool_id))
+        """Let the ledger and the containers know a pool as it is now."""
+        plane, pool_id, settings = self._plane, record.pool_id, record.effective
+        if not record.has_pool:
+            plane.apply(ev.PoolRemoved(pool_id=pool_id))
+            return
+        known = plane.ledger.pools.get(pool_id)
+        has_changed = known is not None and known.settings != settings
+        is_deployed = plane.registry.is_deployed(pool_id)
+        plane.apply(ev.PoolDefined(pool_id=pool_id, settings=settings, deployed=is_deployed))
+        if known is not None and has_changed:
+            for container_id in known.containers:
+                plane.enactor.configure(container_id, settings)
 
     # -- questions that the desk passes on -------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
@@ -120,8 +121,15 @@ class Desk:
             )
         return kept.outputs.get(index)
 
-    def _answer_cancel(self, call_id: str) -> None:
-        self.plane.apply(ev.CallCancelled(call_id=call_id))
+    def _answer_cancel(self, call_id: str, kill: bool = False) -> None:
+        self.plane.apply(ev.CallCancelled(call_id=call_id, kill=kill))
+
+    def _answer_graph(self, call_id: str) -> list[dict[str, Any]]:
+        kept = self.plane.keeper.calls.get(call_id)
+        found = self.plane.graph.describe(call_id, kept.admitted if kept else 0)
+        if found is None:
+            raise NotFoundError(f"The call {call_id} is not remembered; only the latest calls are.")
+        return found
 
     # -- views -----------------------------------------------------------------------------
 
@@ -216,17 +224,17 @@ class Desk:
                 self.leased.add(name)
             self.plane.apply(ev.ContainerExpected(container_id=name, pool_id=pool_id))
             if is_here:
-                self.plane.apply(ev.ContainerReady(container_id=name, pool_id=pool_id))
+                self.plane.from_containers.prepare(name)
         return fresh
 
     def _answer_drain(self, container_ids: list[str]) -> None:
         self.plane.apply(ev.DrainAsked(container_ids=tuple(container_ids)))
 
     def _answer_fate(self, container_id: str, story: str) -> None:
-        self.plane.tell_fate(container_id, story)
+        self.plane.from_containers.tell_fate(container_id, story)
 
     def _answer_printed(self, container_id: str, lines: list[tuple[Any, ...]]) -> None:
-        self.plane.print_lines(container_id, lines)
+        self.plane.from_containers.print_lines(container_id, lines)
 
     def _answer_decided(self, pool_id: str, decision: dict[str, Any]) -> None:
         record = self.plane.registry.record(pool_id)
@@ -274,6 +282,15 @@ class Desk:
             if usage is not None and usage.pop("is_new", False):
                 self._cpu[pool.id] = mean(self._cpu.get(pool.id), usage["cpu"])
         return self._cpu.get(pool.id)
+
+    def full_pools(self) -> frozenset[str]:
+        """Pools that have as many containers as they can ever get."""
+        return frozenset(
+            pool.pool_id
+            for pool in self._snapshots(time.monotonic())
+            if len(pool.containers) - pool.count("booting")
+            >= min(c for c in (pool.settings.max_containers, pool.room, math.inf) if c is not None)
+        )
 
     def _snapshot(self, pool: Pool, grant: observe.Grant, now: float) -> PoolSnapshot:
         record = self.plane.registry.record(pool.id)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modalnb import messages as m
 from modalnb.core import events as ev
 from modalnb.payload import envelope
+from modalnb.settings import FunctionSettings
 
 if TYPE_CHECKING:
     from modalnb.plane.scheduler_plugin import PlanePlugin
@@ -37,18 +38,37 @@ class Enactor:
         self._sent_code.pop(container_id, None)
         self.last_callers.pop(container_id, None)
 
-    def _enact_run(self, order: ev.RunInputs) -> None:
-        last = self._plane.ledger.calls.get(order.inputs[-1][1])
-        if last is not None:
-            self.last_callers[order.container_id] = [(last.caller, last.id)]
-        sent = self._sent_code.setdefault(order.container_id, set())
-        for code in {item[3] for item in order.inputs} - sent:
+    def configure(self, container_id: str, settings: FunctionSettings) -> None:
+        """Tell a container how it works on inputs."""
+        self._plane.send_to(
+            container_id,
+            {"op": m.CONFIGURE, "max_inputs": settings.max_inputs, "timeout": settings.timeout},
+        )
+
+    def send_code(self, container_id: str, codes: set[str]) -> None:
+        """Send what a container does not have yet of these codes."""
+        sent = self._sent_code.setdefault(container_id, set())
+        if codes <= sent:
+            return
+        for code in set(map(m.whole_code, codes)) - sent:
+            blob = self._plane.registry.blob(code)
+            self._plane.send_to(container_id, {"op": m.CODE, "code": code, "blob": blob})
             sent.add(code)
-            self._plane.send_to(
-                order.container_id,
-                {"op": m.CODE, "code": code, "blob": self._plane.registry.blob(code)},
-            )
-        self._plane.send_to(order.container_id, {"op": m.RUN, "inputs": order.inputs})
+        sent |= codes
+
+    def _enact_run(self, order: ev.RunInputs) -> None:
+        self._run(m.RUN, order.container_id, order.inputs)
+
+    def _enact_batch(self, order: ev.RunBatch) -> None:
+        self._run(m.BATCH, order.container_id, order.inputs)
+
+    def _run(self, op: str, container_id: str, inputs: tuple[tuple[Any, ...], ...]) -> None:
+        last = self._plane.ledger.calls.get(inputs[-1][1])
+        if last is not None:
+            self.last_callers[container_id] = [(last.caller, last.id)]
+        self.send_code(container_id, {item[3] for item in inputs})
+        self._plane.graph.begin(container_id, inputs)
+        self._plane.send_to(container_id, {"op": op, "inputs": inputs})
 
     def _enact_recall(self, order: ev.RecallLeases) -> None:
         self._plane.send_to(order.container_id, {"op": m.RECALL, "leases": order.leases})
@@ -67,9 +87,11 @@ class Enactor:
         self._plane.desk.tell_operator({"kill": (order.container_id, order.pool_id)})
 
     def _enact_deliver(self, order: ev.DeliverOutputs) -> None:
+        self._plane.graph.finish(order.outputs)
         self._plane.reply(order.caller, kind="outputs", outputs=order.outputs)
 
     def _enact_keep(self, order: ev.KeepOutputs) -> None:
+        self._plane.graph.finish(order.outputs)
         waiting: dict[str, list[Any]] = {}
         for output in order.outputs:
             for caller in self._plane.keeper.keep(output):
@@ -100,6 +122,7 @@ class Enactor:
 
     def _enact_ended(self, order: ev.CallEnded) -> None:
         self._plane.registry.release_code(order.code)
+        self._plane.streams.end(order.call_id)
         if order.kind == "durable":
             self._plane.keeper.end(order.call_id, time.time())
 
@@ -128,6 +151,7 @@ class Enactor:
 
 _ENACT: dict[type[ev.Instruction], Callable[[Enactor, Any], None]] = {
     ev.RunInputs: Enactor._enact_run,
+    ev.RunBatch: Enactor._enact_batch,
     ev.RecallLeases: Enactor._enact_recall,
     ev.CancelLeases: Enactor._enact_cancel,
     ev.RetireContainer: Enactor._enact_retire,

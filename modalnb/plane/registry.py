@@ -38,6 +38,11 @@ class FunctionRecord:
     reason: str = ""
 
     @property
+    def is_service(self) -> bool:
+        """Whether its containers have something to start before they take inputs."""
+        return self.interface.is_class
+
+    @property
     def effective(self) -> FunctionSettings:
         """The settings in force."""
         autoscaler = self.settings.autoscaler.with_override(self.override)
@@ -200,6 +205,11 @@ class Registry:
         app_id, name = names_of_pool(pool_id)
         app = self.app(app_id)
         return app.functions.get(name) if app else None
+
+    def is_deployed(self, pool_id: str) -> bool:
+        """Whether the function that owns a pool belongs to a deployed app."""
+        app = self.app(names_of_pool(pool_id)[0])
+        return app is not None and app.is_deployed
 
     def lookup(self, app_name: str, name: str, *, is_class: bool = False) -> FunctionRecord:
         """Find a function or class by names: in the deployed app, else in the latest running one.

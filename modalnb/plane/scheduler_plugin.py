@@ -25,8 +25,11 @@ from modalnb.payload.shared_memory import Depot
 from modalnb.plane.catalog import Catalog
 from modalnb.plane.desk import Desk
 from modalnb.plane.enactor import Enactor
+from modalnb.plane.from_containers import FromContainers
+from modalnb.plane.graph import CallGraph
 from modalnb.plane.keeper import Keeper
 from modalnb.plane.registry import Registry
+from modalnb.plane.streams import Streams
 from modalnb.settings import Limits
 
 if TYPE_CHECKING:
@@ -34,12 +37,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.025
 EXPIRE_SECONDS = 600.0
-#: How long the loss of a container waits for word of how its process ended.
-FATE_SECONDS = 0.25
-#: How long a worker that has arrived may take to greet.
-HELLO_SECONDS = 10.0
+STALL_SECONDS = 1.0
 
 
 def _guarded(handler: Callable[..., None]) -> Callable[..., None]:
@@ -84,19 +83,21 @@ class PlanePlugin(SchedulerPlugin):
         self.catalog = Catalog(self)
         self.desk = Desk(self)
         self.enactor = Enactor(self)
-        #: Addresses of workers that run the container plugin, by container id, and back.
+        self.streams = Streams(self)
+        self.graph = CallGraph()
+        self.from_containers = FromContainers(self)
+        #: Addresses of workers that run the container plugin, by container id.
         self.addresses: dict[str, str] = {}
-        self.containers: dict[str, str] = {}
         self.hellos: dict[str, dict[str, Any]] = {}
         self.usage: dict[str, dict[str, Any]] = {}
-        self._fates: dict[str, str] = {}
-        self._leaving: dict[str, asyncio.TimerHandle] = {}
-        self._ticking = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = 0.0
         self.loop = asyncio.get_running_loop()
         for op, handler in self._stream_handlers().items():
             scheduler.stream_handlers[op] = _guarded(handler)
         scheduler.handlers[m.RPC] = self.desk.answer
         self.loop.call_later(EXPIRE_SECONDS, self._expire)
+        self.loop.call_later(STALL_SECONDS, self._check_stalls)
         await scheduler.register_worker_plugin(
             None, dumps(self.container_plugin), name=self.container_plugin.name, idempotent=True
         )
@@ -109,11 +110,8 @@ class PlanePlugin(SchedulerPlugin):
             m.CANCEL: self._on_cancel,
             m.WATCH: self._on_watch,
             m.ASK: self._on_ask,
-            m.HELLO: self._on_hello,
-            m.OUTPUTS: self._on_outputs,
-            m.RETURNED: self._on_returned,
-            m.PRINTED: self._on_printed,
-            m.USAGE: self._on_usage,
+            m.TAKEN: self._on_taken,
+            **self.from_containers.handlers,
         }
 
     # -- from callers ----------------------------------------------------------------------
@@ -145,6 +143,7 @@ class PlanePlugin(SchedulerPlugin):
                 return
             pool_id, code = record.pool_id, m.resolve_code(code, record.code)
             self.registry.use_code(code)
+            self.graph.open(call_id, pool_id, record.interface.module, parent)
         if kind == "durable":
             kept = self.keeper.open(call_id, pool_id, caller)
             kept.is_complete = closed
@@ -178,6 +177,9 @@ class PlanePlugin(SchedulerPlugin):
             kept.is_complete = True
         self.apply(ev.CallClosed(call_id=call_id))
 
+    def _on_taken(self, *, call_id: str, index: int, taken: int, **sender: Any) -> None:
+        self.streams.taken(call_id, index, taken)
+
     def _on_cancel(self, *, call_id: str, **sender: Any) -> None:
         self.apply(ev.CallCancelled(call_id=call_id))
 
@@ -200,115 +202,16 @@ class PlanePlugin(SchedulerPlugin):
         answer = self.desk.answer(verb, arguments)
         self.reply(_caller(**sender), kind="answer", ask_id=ask_id, answer=answer)
 
-    # -- from containers -------------------------------------------------------------------
-
-    def _on_hello(self, *, worker: str, container_id: str, version: int, **facts: Any) -> None:
-        if version != m.PROTOCOL:
-            text = f"its modalnb speaks protocol {version}, that of the scheduler {m.PROTOCOL}; "
-            self.tell_fate(container_id, text + "install the same version on both")
-            return
-        self.addresses[container_id] = worker
-        self.containers[worker] = container_id
-        self.hellos[container_id] = facts
-        send_at_once(self.scheduler.stream_comms[worker])
-        expected = self.ledger.containers.get(container_id)
-        if expected is not None:
-            self.apply(ev.ContainerReady(container_id=container_id, pool_id=expected.pool.id))
-        else:
-            self.enactor.wake(())
-
-    def _on_outputs(self, *, worker: str, outputs: tuple[Any, ...], **_: Any) -> None:
-        container_id = self.containers.get(worker)
-        if container_id is not None:
-            self.apply(ev.OutputsReturned(container_id=container_id, outputs=outputs))
-
-    def _on_returned(self, *, worker: str, leases: tuple[int, ...], **_: Any) -> None:
-        container_id = self.containers.get(worker)
-        if container_id is not None:
-            self.apply(ev.LeasesReturned(container_id=container_id, leases=leases))
-
-    def _on_usage(self, *, worker: str, **usage: Any) -> None:
-        container_id = self.containers.get(worker)
-        if container_id is not None:
-            self.usage[container_id] = usage
-
-    def _on_printed(self, *, worker: str, lines: tuple[Any, ...], **_: Any) -> None:
-        container_id = self.containers.get(worker)
-        if container_id is not None:
-            self.print_lines(container_id, lines)
-
-    def print_lines(self, container_id: str, lines: Iterable[tuple[Any, ...]]) -> None:
-        """Pass (call id or None, stream, text) tuples on to the callers whom they concern."""
-        self.desk.keep_lines(container_id, lines)
-        by_caller: dict[str, list[Any]] = {}
-        for call_id, stream, text in lines:
-            for caller, owner_id in self._listeners(container_id, call_id):
-                by_caller.setdefault(caller, []).append((owner_id, container_id, stream, text))
-        for caller, printed in by_caller.items():
-            self.reply(caller, kind="printed", lines=printed)
-
-    def _listeners(self, container_id: str, call_id: str | None) -> list[tuple[str, str]]:
-        if call_id is None:
-            container = self.ledger.containers.get(container_id)
-            held = container.leases.values() if container else ()
-            running = {(item.call.caller, item.call.id): None for item in held if item}
-            return list(running) or self.enactor.last_callers.get(container_id, [])
-        call = self.ledger.calls.get(call_id)
-        kept = self.keeper.calls.get(call_id)
-        caller = call.caller if call else kept.owner if kept else None
-        return [(caller, call_id)] if caller else []
-
     # -- from Dask -------------------------------------------------------------------------
 
     def add_worker(self, scheduler: Scheduler, worker: str) -> None:
         """A worker has arrived; if it is one of ours, its hello follows."""
-        name = str(scheduler.workers[worker].name)
-        expected = self.ledger.containers.get(name)
-        if expected is not None and expected.ready_at is None:
-            self.loop.call_later(HELLO_SECONDS, self._miss_hello, name)
-
-    def _miss_hello(self, container_id: str) -> None:
-        expected = self.ledger.containers.get(container_id)
-        if expected is not None and expected.ready_at is None:
-            story = "its worker came up without modalnb; is it installed there?"
-            self.tell_fate(container_id, story)
+        self.from_containers.miss_hello(str(scheduler.workers[worker].name))
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
-        """A container's stream has ended: wait a moment for word of how its process ended."""
-        container_id = self.containers.pop(worker, None)
+        """A worker has gone: what it called is cancelled, what it executed runs elsewhere."""
         self._gone(f"w:{worker}")
-        if container_id is None:
-            return
-        self.addresses.pop(container_id, None)
-        if container_id in self._fates or not self.desk.operator_tells_fates:
-            self._lose(container_id)
-        else:
-            self._leaving[container_id] = self.loop.call_later(
-                FATE_SECONDS, self._lose, container_id
-            )
-
-    def tell_fate(self, container_id: str, story: str) -> None:
-        """The process of a container has ended in this way."""
-        self._fates[container_id] = story
-        if container_id in self._leaving or container_id not in self.addresses:
-            self._lose(container_id)
-
-    def _lose(self, container_id: str) -> None:
-        timer = self._leaving.pop(container_id, None)
-        if timer is not None:
-            timer.cancel()
-        facts = self.hellos.pop(container_id, {})
-        where = f" (process {facts['pid']} on {facts['host']})" if facts else ""
-        story = self._fates.pop(container_id, "its connection ended")
-        self.usage.pop(container_id, None)
-        self.desk.leased.discard(container_id)
-        self.enactor.forget(container_id)
-        self.desk.tell_operator({"lost": container_id})
-        self.apply(
-            ev.ContainerLost(
-                container_id=container_id, story=f"container {container_id}{where}: {story}"
-            )
-        )
+        self.from_containers.disconnected(worker)
 
     def add_client(self, scheduler: Scheduler, client: str) -> None:
         """A caller connects: answer it without Dask's delay."""
@@ -339,13 +242,22 @@ class PlanePlugin(SchedulerPlugin):
         self.desk.chronicle.see(event, now)
         for instruction in self.ledger.handle(event, now):
             self.enactor.enact(instruction)
-        if self.ledger.wants_ticks and not self._ticking:
-            self._ticking = True
-            self.loop.call_later(TICK_SECONDS, self._tick)
+        wake_at = self.ledger.wake_at(now)
+        if wake_at is not None and (self._timer is None or wake_at < self._wakes_at):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._wakes_at = wake_at
+            self._timer = self.loop.call_later(max(0.0, wake_at - now), self._tick)
 
     def _tick(self) -> None:
-        self._ticking = False
+        self._timer = None
         self.apply(ev.Tick())
+
+    def _check_stalls(self) -> None:
+        """Look once a second whether functions wait for themselves, if any waits for another."""
+        self.loop.call_later(STALL_SECONDS, self._check_stalls)
+        if self.ledger.book.nested:
+            self.apply(ev.StallChecked(full=self.desk.full_pools()))
 
     def _expire(self) -> None:
         for payload in self.keeper.expire(time.time()):
@@ -372,8 +284,8 @@ class PlanePlugin(SchedulerPlugin):
             self._send(name, message)
         elif name in self.scheduler.client_comms:
             self.scheduler.client_send(name, message)
-        elif fields.get("kind") == "outputs":
-            for output in fields["outputs"]:
+        else:
+            for output in (*fields.get("outputs", ()), *fields.get("elements", ())):
                 envelope.discard(output[3], self.depot)
 
 

@@ -48,6 +48,10 @@ class Inbox(Protocol):
         """(container id, stream, text) tuples were printed on behalf of the call."""
 
 
+#: Takes (index, number of the element, payload) tuples of a streamed output.
+OnYields = Callable[[list[tuple[int, int, Any]]], None]
+
+
 class Stub:
     """One process's access to the plane; all methods may be called from any thread."""
 
@@ -56,6 +60,7 @@ class Stub:
         self.depot = depot
         self.is_closed = False
         self._inboxes: dict[str, Inbox] = {}
+        self._streams: dict[str, OnYields] = {}
         self._outgoing: deque[dict[str, Any]] = deque()
         self._lock = threading.Lock()
         self._is_flushing = False
@@ -84,9 +89,11 @@ class Stub:
         while self._outgoing:
             self.line.send(self._outgoing.popleft())
 
-    def open(self, call_id: str, inbox: Inbox) -> None:
-        """From now on, replies to this call go to `inbox`."""
+    def open(self, call_id: str, inbox: Inbox, on_yields: OnYields | None = None) -> None:
+        """From now on, replies to this call go to `inbox`, streamed elements to `on_yields`."""
         self._inboxes[call_id] = inbox
+        if on_yields is not None:
+            self._streams[call_id] = on_yields
         # Whoever opens while the connection is lost must be told too, here or by `fail_all`.
         if self.is_closed and self._inboxes.pop(call_id, None) is not None:
             raise ExecutionError("The engine has ended. The next call starts a new one.")
@@ -94,6 +101,7 @@ class Stub:
     def close(self, call_id: str) -> None:
         """Replies to this call are not wanted any more."""
         self._inboxes.pop(call_id, None)
+        self._streams.pop(call_id, None)
 
     def ask(self, verb: str, **arguments: Any) -> concurrent.futures.Future[Any]:
         """Ask the plane; the future gives the answer or raises the plane's error."""
@@ -124,6 +132,8 @@ class Stub:
         """Take in one message of the plane; runs on the loop."""
         if kind in ("outputs", "kept"):
             self._on_outputs(fields["outputs"], is_kept=kind == "kept")
+        elif kind == "yields":
+            self._on_yields(fields["elements"])
         elif kind == "answer":
             self._on_answer(**fields)
         elif kind == "printed":
@@ -150,6 +160,18 @@ class Stub:
             elif not is_kept:
                 for _, _, payload in group:
                     envelope.discard(payload, self.depot)
+
+    def _on_yields(self, elements: Iterable[tuple[str, int, int, Any]]) -> None:
+        by_call: dict[str, list[tuple[int, int, Any]]] = {}
+        for call_id, index, number, payload in elements:
+            by_call.setdefault(call_id, []).append((index, number, payload))
+        for call_id, group in by_call.items():
+            on_yields = self._streams.get(call_id)
+            if on_yields is not None:
+                on_yields(group)
+                continue
+            for _, _, payload in group:
+                envelope.discard(payload, self.depot)
 
     def _on_printed(self, lines: Iterable[tuple[str, str, str, str]]) -> None:
         by_call: dict[str, list[tuple[str, str, str]]] = {}

@@ -1,0 +1,81 @@
+"""Who called whom: the calls that inputs made, for as long as there is room to remember them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from modalnb.messages import names_of_pool
+
+#: Calls, and inputs of each, that are remembered.
+MAX_CALLS = 10_000
+MAX_INPUTS = 1_000
+
+Parent = tuple[str, int]
+
+
+@dataclass(slots=True)
+class CallNode:
+    """One call: its function, its inputs by index, and the calls that each of them made."""
+
+    pool_id: str
+    module: str
+    #: Status and container of each input that has begun.
+    inputs: dict[int, tuple[str, str]] = field(default_factory=dict)
+    children: dict[int, list[str]] = field(default_factory=dict)
+
+
+class CallGraph:
+    """The latest calls, oldest first."""
+
+    def __init__(self) -> None:
+        self._calls: OrderedDict[str, CallNode] = OrderedDict()
+
+    def open(self, call_id: str, pool_id: str, module: str, parent: Parent | None) -> None:
+        """A call begins."""
+        if call_id in self._calls:
+            return
+        self._calls[call_id] = CallNode(pool_id, module)
+        if parent is not None and (node := self._calls.get(parent[0])):
+            node.children.setdefault(parent[1], []).append(call_id)
+        if len(self._calls) > MAX_CALLS:
+            self._calls.popitem(last=False)
+
+    def begin(self, container_id: str, inputs: Iterable[tuple[Any, ...]]) -> None:
+        """A container was given (lease, call id, index, …) tuples."""
+        for _, call_id, index, *_ in inputs:
+            if index < MAX_INPUTS and (node := self._calls.get(call_id)):
+                node.inputs[index] = ("pending", container_id)
+
+    def finish(self, outputs: Iterable[tuple[str, int, str, Any]]) -> None:
+        """Inputs have their outcomes."""
+        for call_id, index, status, _ in outputs:
+            if index < MAX_INPUTS and (node := self._calls.get(call_id)):
+                node.inputs[index] = (status, node.inputs.get(index, ("", ""))[1])
+
+    def describe(self, call_id: str, count: int) -> list[dict[str, Any]] | None:
+        """The first `count` inputs of a call with all that they led to; None: not remembered."""
+        node = self._calls.get(call_id)
+        if node is None:
+            return None
+        known = range(min(max(count, len(node.inputs)), MAX_INPUTS))
+        return [self._input(call_id, node, index) for index in known]
+
+    def _input(self, call_id: str, node: CallNode, index: int) -> dict[str, Any]:
+        status, container_id = node.inputs.get(index, ("pending", ""))
+        children: list[dict[str, Any]] = []
+        for child in node.children.get(index, ()):
+            below = self._calls.get(child)
+            if below is not None:
+                children += self.describe(child, len(below.inputs) or 1) or ()
+        return {
+            "call_id": call_id,
+            "index": index,
+            "status": status,
+            "container_id": container_id,
+            "function": names_of_pool(node.pool_id)[1],
+            "module": node.module,
+            "children": children,
+        }
