@@ -237,7 +237,7 @@ class Leasing:
             return
         container.idle_since = now
         container.running_since = None
-        if container.draining and not container.is_killed:
+        if container.draining:
             out.retire(container.id, pool.id)
         elif pool.is_leaving:
             out.pool_changed(pool.id)

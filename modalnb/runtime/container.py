@@ -1,38 +1,30 @@
-"""One container's life: takes inputs, runs them one after the other, reports outputs.
+"""One container: takes inputs, has them executed, reports outputs.
 
-Two threads share the work.  The loop thread is the Dask worker's: it only moves messages.  User
-code runs on a thread of its own, the main thread where the process is ours, so that signals and
-libraries that insist on the main thread work.
+The loop thread is the Dask worker's: it only moves messages.  User code runs on the threads of
+the :class:`~modalnb.runtime.crew.Crew`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import inspect
-import os
-import queue
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from modalnb import messages as m
-from modalnb.exception import InputCancellation
-from modalnb.payload import code as codes
 from modalnb.payload.shared_memory import Depot
-from modalnb.runtime import context, invoke
+from modalnb.runtime import context, invoke, usage
+from modalnb.runtime.crew import Crew
+from modalnb.runtime.deadlines import Deadlines
+from modalnb.runtime.loading import Loader
 from modalnb.runtime.printing import Printer, flush_streams
+from modalnb.runtime.streaming import Producer
+from modalnb.runtime.work import Job, Run, Work, jobs_of
 
 #: Outputs wait this long for others while the container has more to do.
 COALESCE_SECONDS = 0.008
 USAGE_SECONDS = 1.0
-CANCEL_SIGNAL = signal.SIGUSR1
-
-#: (lease, call id, index, code, payload)
-Job = tuple[int, str, int, str, Any]
 
 
 class Container:
@@ -47,201 +39,254 @@ class Container:
         self._send = send
         self._home = home
         self._printer: Printer = home.printer
-        depot: Depot | None = home.depot
+        self._depot: Depot | None = home.depot
         self._loop = loop
-        self._depot = depot
-        self._blobs: dict[str, Any] = {}
-        self._functions: dict[str, Callable[..., Any]] = {}
-        #: Jobs not started yet, in order; `_tokens` has one entry for each that was ever here.
-        self._jobs: dict[int, Job] = {}
-        self._tokens: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._loader = Loader(self._depot)
+        self._crew = Crew(self, self._loader)
+        #: Work that has not been started, in order, by its first lease.
+        self._waiting: dict[int, Work] = {}
+        #: What executes, by each of its leases.
+        self._runs: dict[int, Run] = {}
+        #: Cancelled leases on inputs that are about to start, or that wait in a batch.
+        self._cancelled_early: set[int] = set()
+        self._deadlines = Deadlines(loop, self._runs, self._on_overdue)
+        self._producers: dict[int, Producer] = {}
         self._outputs: list[tuple[int, str, Any, float]] = []
+        self._yields: list[tuple[int, int, Any]] = []
         self._is_flushing = False
         self._flushed_at = 0.0
-        self._thread: int | None = None
-        self._is_main_thread = False
-        self._task: asyncio.Task[Any] | None = None
-        self._user_loop: asyncio.AbstractEventLoop | None = None
-        #: The lease that user code works on; guarded, so that a cancel hits no other one.
-        self._running: int | None = None
-        self._running_lock = threading.RLock()
-        self._cancelled: set[int] = set()
-        self._usage_mark = (0.0, 0.0)
+        self._usage = usage.Meter()
         self._is_measuring = False
+        self._is_stopped = asyncio.Event()
+
+    @property
+    def handlers(self) -> dict[str, Callable[..., None]]:
+        """The handler of each message of the plane."""
+        return {
+            m.CONFIGURE: self.on_configure,
+            m.PREPARE: self.on_prepare,
+            m.CODE: self.on_code,
+            m.RUN: self.on_run,
+            m.BATCH: self.on_batch,
+            m.RECALL: self.on_recall,
+            m.STOP: self.on_stop,
+            m.TAKEN: self.on_taken,
+        }
 
     # -- messages of the plane, on the loop thread -----------------------------------------
 
+    def on_configure(self, max_inputs: int, timeout: float) -> None:
+        """Work on so many inputs at once, each for so many seconds at most."""
+        self._deadlines.timeout = timeout
+        if max_inputs != self._crew.slots:
+            self._crew.slots = max_inputs
+            self._crew.put(None)
+
+    def on_prepare(self, code: str, init: Any) -> None:
+        """Start what this code is, and say how that went."""
+        self._crew.put(lambda: self._prepare(code, init))
+
     def on_code(self, code: str, blob: Any) -> None:
-        """Keep a function until an input needs it."""
-        self._blobs[code] = blob
+        """Keep code until an input needs it."""
+        self._loader.add(code, blob)
 
     def on_run(self, inputs: Iterable[Job]) -> None:
         """Queue inputs."""
         for job in inputs:
-            self._jobs[job[0]] = job
-            self._tokens.put(job[0])
+            self._waiting[job[0]] = job
+            self._crew.put(job[0])
+        self._has_work()
+
+    def on_batch(self, inputs: Iterable[Job]) -> None:
+        """Queue inputs for one invocation."""
+        batch = list(inputs)
+        self._waiting[batch[0][0]] = batch
+        self._crew.put(batch[0][0])
+        self._has_work()
+
+    def _has_work(self) -> None:
+        self._deadlines.watch()
         if not self._is_measuring:
             self._is_measuring = True
-            self._usage_mark = (time.monotonic(), _cpu_seconds())
+            self._usage.reset()
             self._loop.call_later(USAGE_SECONDS, self._report_usage)
 
     def on_recall(self, leases: Iterable[int]) -> None:
         """Give back what has not been started."""
-        returned = [lease for lease in leases if self._jobs.pop(lease, None) is not None]
+        returned = [lease for lease in leases if self._waiting.pop(lease, None) is not None]
         self._flush()
         self._send({"op": m.RETURNED, "leases": returned})
 
     def on_stop(self, leases: Iterable[int]) -> None:
-        """Cancel inputs: those not started at once, the running one by an exception."""
+        """Cancel inputs: those not started at once, running ones by an exception."""
         for lease in leases:
-            if self._jobs.pop(lease, None) is not None:
-                self._report(lease, "cancelled", None, 0.0)
-            else:
-                self._interrupt(lease)
+            if isinstance(self._waiting.get(lease), tuple):
+                del self._waiting[lease]
+                self._add_output(lease, "cancelled", None, 0.0)
+            elif (run := self._runs.get(lease)) is not None:
+                run.leases.discard(lease)
+                if not run.leases:
+                    self._stop(run)
+            elif self._waiting or self._runs:
+                self._cancelled_early.add(lease)
 
-    def _interrupt(self, lease: int) -> None:
-        with self._running_lock:
-            if self._running != lease:
-                return
-            self._cancelled.add(lease)
-            if self._task is not None and self._user_loop is not None:
-                self._user_loop.call_soon_threadsafe(self._task.cancel)
-            elif self._is_main_thread and self._thread is not None:
-                signal.pthread_kill(self._thread, CANCEL_SIGNAL)
-            elif self._thread is not None:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(self._thread), ctypes.py_object(InputCancellation)
-                )
+    def on_taken(self, lease: int, taken: int) -> None:
+        """The caller of a streamed output has taken so many of its elements."""
+        if producer := self._producers.get(lease):
+            producer.on_taken(taken)
 
-    def _on_signal(self, *_: Any) -> None:
-        if self._running in self._cancelled:
-            self._cancelled.discard(self._running)
-            raise InputCancellation
+    def _stop(self, run: Run) -> None:
+        if not run.is_stopped and not self._crew.stop(run):
+            self._send({"op": m.STUCK})
+
+    def _on_overdue(self, run: Run, leases: list[int]) -> None:
+        """An invocation has taken too long."""
+        self._send({"op": m.OVERDUE, "leases": leases})
+        self._stop(run)
 
     def _report_usage(self) -> None:
         """Cores wanted since the last report, and resident memory; only while there is work."""
-        is_busy = self._running is not None
-        now, cpu = time.monotonic(), _cpu_seconds()
-        then, cpu_then = self._usage_mark
-        used = max(0.0, cpu - cpu_then) / max(now - then, 1e-9)
-        self._send({"op": m.USAGE, "cpu": used, "memory": _resident_bytes(), "is_new": is_busy})
-        self._usage_mark = (now, cpu)
+        is_busy = bool(self._runs)
+        self._send({"op": m.USAGE, "is_new": is_busy, **self._usage.read()})
         self._is_measuring = is_busy
         if is_busy:
             self._loop.call_later(USAGE_SECONDS, self._report_usage)
 
-    # -- user code, on its own thread ------------------------------------------------------
+    # -- life ------------------------------------------------------------------------------
 
     def run_forever(self) -> None:
         """Work on inputs until :meth:`close`; to be called on the thread of the user code."""
-        self._thread = threading.get_ident()
-        self._is_main_thread = threading.current_thread() is threading.main_thread()
-        if self._is_main_thread:
-            signal.signal(CANCEL_SIGNAL, self._on_signal)
-        while (lease := self._tokens.get()) is not None:
-            job = self._jobs.pop(lease, None)
-            if job is not None:
-                self._run(job)
+        try:
+            self._crew.run_forever()
+            self._loader.stop()
+        finally:
+            flush_streams()
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._is_stopped.set)
 
     def close(self) -> None:
         """Let :meth:`run_forever` return after the input that it works on."""
-        self._tokens.put(None)
+        self._crew.close()
 
-    def _run(self, job: Job) -> None:
-        lease, call_id, index, code, payload = job
-        token = context.current.set(context.CurrentInput(call_id, index, self._home))
-        started = time.perf_counter()
-        try:
-            self._running = lease
-            status, output = self._call(code, payload)
-        except InputCancellation:
-            # It came between the end of the user code and here.
-            status, output = "cancelled", None
-        finally:
-            with self._running_lock:
-                self._running = None
-                self._cancelled.discard(lease)
-            flush_streams()
-            context.current.reset(token)
-        self._report(lease, status, output, time.perf_counter() - started)
+    async def wait_stopped(self) -> None:
+        """Return when :meth:`run_forever` has returned."""
+        await self._is_stopped.wait()
 
-    def _call(self, code: str, payload: Any) -> invoke.Outcome:
+    @property
+    def is_in_user_code(self) -> bool:
+        """Whether the main thread executes an input."""
+        return self._crew.is_in_user_code
+
+    def _prepare(self, code: str, init: Any) -> None:
+        answer: dict[str, Any] = {"op": m.PREPARED}
         try:
-            function = self._function(code)
+            self._loader.prepare(code, init)
         except BaseException as error:
-            return invoke.outcome_of(error)
-        if inspect.iscoroutinefunction(function):
-            return self._call_async(function, payload)
-        return invoke.call_sync(function, payload, self._depot)
+            answer["failure"] = invoke.failure_payload(error)
+            answer["story"] = f"{type(error).__name__}: {error}"
+        flush_streams()
+        self._call_soon(lambda: self._send(answer))
 
-    def _call_async(self, function: Callable[..., Any], payload: Any) -> invoke.Outcome:
-        loop = self._user_loop
-        if loop is None:
-            loop = self._user_loop = asyncio.new_event_loop()
-        self._task = loop.create_task(invoke.call_async(function, payload, self._depot))
+    # -- for the crew, on its threads ------------------------------------------------------
+
+    def take(self, token: int) -> Work | None:
+        """The work under this number, unless it was recalled or cancelled."""
+        return self._waiting.pop(token, None)
+
+    def execute(self, run: Run, work: Work, function: Callable[..., Any]) -> None:
+        """Execute work on this thread and report what came of it."""
+        token = self._begin(run, work)
         try:
-            status, output = loop.run_until_complete(self._task)
-        except asyncio.CancelledError:
-            return "cancelled", None
+            if isinstance(work, list):
+                outcomes = invoke.BatchCall(function, _payloads(work), self._depot).call_sync()
+            else:
+                producer = self._producer(work, function)
+                outcomes = [invoke.call_sync(function, work[4], self._depot, producer)]
         finally:
-            self._task = None
-        return ("cancelled", None) if self._running in self._cancelled else (status, output)
+            context.current.reset(token)
+        self._finish(run, work, outcomes)
 
-    def _function(self, code: str) -> Callable[..., Any]:
-        function = self._functions.get(code)
-        if function is None:
-            function = self._functions[code] = codes.load(self._blobs[code])
-        return function
+    async def execute_async(self, run: Run, work: Work, function: Callable[..., Any]) -> None:
+        """Execute work as the running task and report what came of it."""
+        self._begin(run, work)
+        if isinstance(work, list):
+            call = invoke.BatchCall(function, _payloads(work), self._depot)
+            outcomes = await call.call_async()
+        else:
+            producer = self._producer(work, function)
+            outcomes = [await invoke.call_async(function, work[4], self._depot, producer)]
+        self._finish(run, work, outcomes)
+
+    def _begin(self, run: Run, work: Work) -> Any:
+        jobs = jobs_of(work)
+        run.started = time.perf_counter()
+        for job in jobs:
+            self._runs[job[0]] = run
+        if self._cancelled_early:
+            early = self._cancelled_early & run.leases
+            self._call_soon(lambda: self.on_stop(early))
+        return context.current.set(context.CurrentInput(jobs[0][1], jobs[0][2], self._home))
+
+    def _producer(self, job: Job, function: Callable[..., Any]) -> Producer | None:
+        if not invoke.streams(function):
+            return None
+        producer = self._producers[job[0]] = Producer(job[0], self._add_yield, self._depot)
+        return producer
+
+    def finish_cancelled(self, run: Run, work: Work) -> None:
+        """Report work that was stopped outside of the user's code."""
+        self._finish(run, work, [("cancelled", None)] * len(jobs_of(work)))
+
+    def _finish(self, run: Run, work: Work, outcomes: list[invoke.Outcome]) -> None:
+        if run.is_stopped:
+            outcomes = [("cancelled", None)] * len(outcomes)
+        flush_streams()
+        self.report(work, outcomes, time.perf_counter() - run.started)
+
+    def report(self, work: Work, outcomes: list[invoke.Outcome], seconds: float) -> None:
+        """Send the outcomes of one invocation."""
+        for job, (status, output) in zip(jobs_of(work), outcomes, strict=True):
+            self._runs.pop(job[0], None)
+            self._producers.pop(job[0], None)
+            self._outputs.append((job[0], status, output, seconds))
+        if self._cancelled_early and not self._waiting and not self._runs:
+            self._cancelled_early.clear()
+        self._flush_soon()
 
     # -- outputs ---------------------------------------------------------------------------
 
-    def _report(self, lease: int, status: str, output: Any, seconds: float) -> None:
+    def _add_output(self, lease: int, status: str, output: Any, seconds: float) -> None:
         self._outputs.append((lease, status, output, seconds))
+        self._flush_soon()
+
+    def _add_yield(self, item: tuple[int, int, Any]) -> None:
+        self._yields.append(item)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if self._is_flushing:
             return
-        if self._jobs and time.perf_counter() - self._flushed_at < COALESCE_SECONDS:
-            self._is_flushing = True
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(
-                    self._loop.call_later, COALESCE_SECONDS, self._flush
-                )
-            return
         self._is_flushing = True
+        if self._waiting and time.perf_counter() - self._flushed_at < COALESCE_SECONDS:
+            self._call_soon(lambda: self._loop.call_later(COALESCE_SECONDS, self._flush))
+        else:
+            self._call_soon(self._flush)
+
+    def _call_soon(self, step: Callable[[], Any]) -> None:
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._flush)
+            self._loop.call_soon_threadsafe(step)
 
     def _flush(self) -> None:
         self._is_flushing = False
         self._flushed_at = time.perf_counter()
         self._printer.flush()
+        if self._yields:
+            items, self._yields = self._yields, []
+            self._send({"op": m.YIELDS, "items": items})
         if self._outputs:
             outputs, self._outputs = self._outputs, []
             self._send({"op": m.OUTPUTS, "outputs": outputs})
 
 
-def _cpu_seconds() -> float:
-    """CPU time that the threads of this process had, and that they waited for.
-
-    With the time that they had alone, containers that crowd each other out would seem to need
-    little, and more and more of them would be started.
-    """
-    nanoseconds = 0
-    try:
-        for thread in os.listdir("/proc/self/task"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                with open(f"/proc/self/task/{thread}/schedstat") as file:
-                    had, waited, _ = file.read().split()
-                nanoseconds += int(had) + int(waited)
-    except (OSError, ValueError):
-        return time.process_time()
-    return nanoseconds / 1e9 or time.process_time()
-
-
-def _resident_bytes() -> int:
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _payloads(batch: list[Job]) -> list[Any]:
+    return [job[4] for job in batch]

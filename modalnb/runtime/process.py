@@ -19,6 +19,8 @@ EXIT_SECONDS = 2.0
 SWITCH_SECONDS = 0.0005
 START_SECONDS = 60.0
 
+_was_told_to_leave = threading.Event()
+
 
 def run_container(order: dict[str, Any]) -> int:
     """Be one container until the plane or a signal ends it; returns the exit status.
@@ -45,12 +47,20 @@ def run_container(order: dict[str, Any]) -> int:
     if not started.wait(START_SECONDS) or context.process_home is None:
         return 1
     context.process_home.container.run_forever()
-    ended.wait(EXIT_SECONDS)
+    if not _was_told_to_leave.is_set():
+        ended.wait(EXIT_SECONDS)
     return 0
 
 
 def _leave(*_: Any) -> None:
-    raise SystemExit(0)
+    """Leave after the hooks for that have run; user code that is executing is interrupted."""
+    _was_told_to_leave.set()
+    if context.process_home is None:
+        raise SystemExit(0)
+    container = context.process_home.container
+    container.close()
+    if container.is_in_user_code:
+        raise SystemExit(0)
 
 
 def _run_worker(order: dict[str, Any], started: threading.Event, ended: threading.Event) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
+import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import WorkerPlugin
@@ -18,6 +22,25 @@ from modalnb.runtime.container import Container
 
 if TYPE_CHECKING:
     from distributed import Worker
+
+
+logger = logging.getLogger(__name__)
+
+#: Exit hooks may take so many seconds; Modal's own limit.
+EXIT_SECONDS = 30.0
+
+
+def _guarded(handler: Callable[..., None]) -> Callable[..., None]:
+    """An exception that escapes from a handler would make Dask close the stream."""
+
+    @functools.wraps(handler)
+    def guard(**message: Any) -> None:
+        try:
+            handler(**message)
+        except Exception:
+            logger.exception("modalnb: %s failed on %.300r", handler.__name__, message)
+
+    return guard
 
 
 class ContainerPlugin(WorkerPlugin):
@@ -39,11 +62,8 @@ class ContainerPlugin(WorkerPlugin):
         self.line = WorkerLine(worker, loop)
         worker.stream_handlers.update(
             {
-                m.CODE: self.container.on_code,
-                m.RUN: self.container.on_run,
-                m.RECALL: self.container.on_recall,
-                m.STOP: self.container.on_stop,
-                m.REPLY: self._on_reply,
+                **{op: _guarded(handler) for op, handler in self.container.handlers.items()},
+                m.REPLY: _guarded(self._on_reply),
             }
         )
         if context.process_home is None:
@@ -63,9 +83,12 @@ class ContainerPlugin(WorkerPlugin):
             }
         )
 
-    def teardown(self, worker: Worker) -> None:
-        """The worker closes."""
+    async def teardown(self, worker: Worker) -> None:
+        """The worker closes: what was started in the container is stopped first."""
         self.container.close()
+        if not hosts_containers:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.container.wait_stopped(), EXIT_SECONDS)
 
     def _send_lines(self, lines: list[printing.Line]) -> None:
         self.worker.batched_send({"op": m.PRINTED, "lines": lines})

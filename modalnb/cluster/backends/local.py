@@ -21,8 +21,8 @@ from modalnb.cluster.backends.spec import SpecBackend
 from modalnb.cluster.zygote import Lines, Order, encode
 from modalnb.exception import ConnectionError, InvalidError
 
-#: A container that was asked to leave is ended after this many seconds.
-LEAVE_SECONDS = 3.0
+#: A container that was asked to leave is ended after this many seconds: its exit hooks have 30.
+LEAVE_SECONDS = 32.0
 MAX_TAIL = 4_000
 #: The part of the memory that containers may have.
 USABLE_MEMORY = 0.9

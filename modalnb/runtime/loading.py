@@ -1,0 +1,97 @@
+"""Turns the code of inputs into what can be called; starts and stops what has a life of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, runtime_checkable
+
+from modalnb.messages import hash_of_code
+from modalnb.payload import code as codes
+from modalnb.payload import envelope
+from modalnb.payload.shared_memory import Depot
+
+#: Runs a coroutine on the event loop of the user's code and waits for it.
+RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@runtime_checkable
+class Startable(Protocol):
+    """What code unpickles to when something must start before its first input, as in a class."""
+
+    def start(self, init: Any, run_async: RunAsync) -> None:
+        """Start; `init` is what the handle of the caller was made with."""
+
+    def method(self, name: str) -> Callable[..., Any]:
+        """What runs an input that names this method."""
+
+    def stop(self, run_async: RunAsync) -> None:
+        """Stop."""
+
+
+class Loader:
+    """The code that a container has; used on the thread of the user's code."""
+
+    def __init__(self, depot: Depot | None) -> None:
+        self._depot = depot
+        self._blobs: dict[str, Any] = {}
+        self._loaded: dict[str, Callable[..., Any]] = {}
+        self._init: Any = None
+        self._service: Startable | None = None
+        self._service_code = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The one event loop of the user's code."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop
+
+    def add(self, code: str, blob: Any) -> None:
+        """Keep code until an input needs it."""
+        self._blobs[code] = blob
+
+    def must_start(self, code: str) -> bool:
+        """Whether something has to stop and to start before this code can run."""
+        return "#" in code and hash_of_code(code) != self._service_code
+
+    def prepare(self, code: str, init: Any) -> None:
+        """Start what this code is; nothing of it may run yet."""
+        self._init = init
+        self._start(hash_of_code(code))
+
+    def callable_of(self, code: str) -> Callable[..., Any]:
+        """What runs inputs with this code."""
+        function = self._loaded.get(code)
+        if function is not None:
+            return function
+        name, _, method = code.partition("#")
+        if not method:
+            function = self._loaded[code] = codes.load(self._blobs[code])
+            return function
+        if name != self._service_code:
+            self._start(name)
+        assert self._service is not None
+        function = self._loaded[code] = self._service.method(method)
+        return function
+
+    def _start(self, code: str) -> None:
+        self.stop()
+        service: Any = codes.load(self._blobs[code])
+        init = (
+            None if self._init is None else envelope.unpack(self._init, self._depot, "parameters")
+        )
+        service.start(init, self.run_async)
+        self._service, self._service_code = service, code
+
+    def stop(self) -> None:
+        """Stop what was started."""
+        service, self._service, self._service_code = self._service, None, ""
+        self._loaded.clear()
+        if service is not None:
+            service.stop(self.run_async)
+
+    def run_async(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine on the user's loop, which does not run at this moment."""
+        return self.loop.run_until_complete(work)

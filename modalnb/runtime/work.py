@@ -1,0 +1,33 @@
+"""What a container works on: jobs as they arrive, and runs while they execute."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+#: (lease, call id, index, code, payload); one input.
+Job = tuple[int, str, int, str, object]
+#: The inputs of one invocation: a job, or the list of jobs of a batch.
+Work = Job | list[Job]
+
+
+def jobs_of(work: Work) -> list[Job]:
+    """The jobs of one invocation."""
+    return work if isinstance(work, list) else [work]
+
+
+class Run:
+    """One invocation under way."""
+
+    __slots__ = ("is_stopped", "leases", "started", "task", "thread", "was_raised")
+
+    def __init__(self, work: Work) -> None:
+        #: The leases that somebody still wants; empty when the run is to be stopped.
+        self.leases = {job[0] for job in work} if isinstance(work, list) else {work[0]}
+        self.started = time.perf_counter()
+        #: The thread or the task that executes it.
+        self.thread: int | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.is_stopped = False
+        #: The exception that stops it was raised; it is raised only once.
+        self.was_raised = False
