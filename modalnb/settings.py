@@ -286,9 +286,9 @@ class FunctionSettings:
 
     ``cpu`` is the number of cores that one container is taken to use; ``None`` is measured.
     ``timeout`` is seconds of execution for each attempt, ``startup_timeout`` seconds until a
-    container is ready (``None`` is as long as ``timeout``).  ``memory`` is in MiB, ``gpu`` the kinds
-    of devices that will do, the best first; where there is none of them, ``gpu_fallback`` lets
-    containers run without.
+    container is ready (``None`` is as long as ``timeout``).  ``memory`` is in MiB, ``gpu`` the
+    kinds of devices that will do, the best first; where there is none of them, ``gpu_fallback``
+    lets containers run without.
     """
 
     autoscaler: AutoscalerSettings = field(default_factory=AutoscalerSettings)
