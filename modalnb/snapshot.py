@@ -89,9 +89,9 @@ class PoolSnapshot:
     others, ``room`` the number of containers of it that the cluster can hold at all; ``None`` is
     no limit, and ``room_words`` say what the limit is.  ``blocked`` containers only wait for other
     calls.  ``mean_duration`` and ``mean_boot`` are seconds, ``None`` until measured; half of the
-    recent inputs got a slot within ``wait_p50`` seconds, nineteen of twenty within ``wait_p95``.  ``batch_sizes`` are (size,
-    batches) pairs, ``batch_waits`` (upper bound in seconds, batches) pairs of how long the first
-    input of each waited.
+    recent inputs got a slot within ``wait_p50`` seconds, nineteen of twenty within ``wait_p95``.
+    ``batch_sizes`` are (size, batches) pairs, ``batch_waits`` (upper bound
+    in seconds, batches) pairs of how long the first input of each waited.
     """
 
     pool_id: str

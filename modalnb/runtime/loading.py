@@ -63,17 +63,19 @@ class Loader:
 
     def callable_of(self, code: str) -> Callable[..., Any]:
         """What runs inputs with this code."""
-        function = self._loaded.get(code)
-        if function is not None:
-            return function
+        known = self._loaded.get(code)
+        if known is not None:
+            return known
+        function: Callable[..., Any]
         name, _, method = code.partition("#")
         if not method:
-            function = self._loaded[code] = codes.load(self._blobs[code])
-            return function
-        if name != self._service_code:
-            self._start(name)
-        assert self._service is not None
-        function = self._loaded[code] = self._service.method(method)
+            function = codes.load(self._blobs[code])
+        else:
+            if name != self._service_code:
+                self._start(name)
+            assert self._service is not None
+            function = self._service.method(method)
+        self._loaded[code] = function
         return function
 
     def _start(self, code: str) -> None:
