@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, runtime_checkable
 
-from modalnb.messages import hash_of_code
+from modalnb.messages import whole_code
 from modalnb.payload import code as codes
 from modalnb.payload import envelope
 from modalnb.payload.shared_memory import Depot
@@ -54,12 +54,12 @@ class Loader:
 
     def must_start(self, code: str) -> bool:
         """Whether something has to stop and to start before this code can run."""
-        return "#" in code and hash_of_code(code) != self._service_code
+        return "#" in code and whole_code(code) != self._service_code
 
     def prepare(self, code: str, init: Any) -> None:
         """Start what this code is; nothing of it may run yet."""
         self._init = init
-        self._start(hash_of_code(code))
+        self._start(whole_code(code))
 
     def callable_of(self, code: str) -> Callable[..., Any]:
         """What runs inputs with this code."""
