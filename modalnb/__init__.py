@@ -24,14 +24,19 @@ if TYPE_CHECKING:
         current_input_id,
         is_local,
     )
+    from modalnb.api.decorators import batched, concurrent
     from modalnb.api.function import Function
     from modalnb.configuration import config
+    from modalnb.settings import Retries
 
 #: Where each public name lives; it is imported when it is first used.
 _HOMES = {
     "App": "modalnb.api.app",
     "Function": "modalnb.api.function",
     "FunctionCall": "modalnb.api.call",
+    "Retries": "modalnb.settings",
+    "batched": "modalnb.api.decorators",
+    "concurrent": "modalnb.api.decorators",
     "config": "modalnb.configuration",
     "connect": "modalnb.api.current",
     "current_function_call_id": "modalnb.api.current",
@@ -44,6 +49,9 @@ __all__ = [
     "App",
     "Function",
     "FunctionCall",
+    "Retries",
+    "batched",
+    "concurrent",
     "config",
     "connect",
     "current_function_call_id",

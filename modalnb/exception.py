@@ -90,10 +90,6 @@ class TimeoutError(Error, builtins.TimeoutError):  # Modal's name for it
     """Something took longer than it may."""
 
 
-class FunctionTimeoutError(TimeoutError):
-    """An input ran longer than the ``timeout`` of its function."""
-
-
 class OutputExpiredError(TimeoutError):
     """The result was kept for its time and has been thrown away since."""
 
@@ -168,6 +164,30 @@ class ResourceExhaustedError(_FactsError):
         return (
             f"`{facts['function']}` has {facts['current']:,} of at most {facts['maximum']:,} "
             f"{facts['limit']}; the input was not accepted. {advice}"
+        )
+
+
+class FunctionTimeoutError(_FactsError, TimeoutError):
+    """An input ran longer than the ``timeout`` of its function, in its last attempt.
+
+    Attributes
+    ----------
+    function : str
+        The function that was running.
+    timeout : float
+        Seconds that it may take.
+    """
+
+    function: str
+    timeout: float
+
+    def __init__(self, *, function: str, timeout: float) -> None:
+        super().__init__(function=function, timeout=timeout)
+
+    def _text(self, **facts: Any) -> str:
+        return (
+            f"`{facts['function']}` ran longer than its timeout of {facts['timeout']:g} s. "
+            "Give it more time with `timeout=`, or smaller inputs."
         )
 
 

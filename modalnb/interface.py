@@ -13,6 +13,9 @@ KINDS: dict[str, type] = {"bool": bool, "bytes": bytes, "int": int, "str": str}
 #: All parameters of an instance together; Modal's own limit.
 MAX_PARAMETER_BYTES = 16 * 1024
 
+#: Set on functions that return a generator and are declared to stream what it yields.
+GENERATOR_MARK = "__modalnb_generator__"
+
 #: The parameters of an instance, in the order of their declaration.
 Values = tuple[tuple[str, Any], ...]
 

@@ -263,9 +263,9 @@ class Retries:
         check_number("max_delay", self.max_delay, 1, 60)
 
     @classmethod
-    def declared(cls, value: Any) -> Retries | None:
+    def declared(cls, value: Any) -> Retries:
         """What ``retries=`` of a decorator stands for; an int is that many, a second apart."""
-        if value is None or isinstance(value, cls):
+        if isinstance(value, cls):
             return value
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidError(
@@ -273,6 +273,10 @@ class Retries:
             )
         check_int("retries", value, 0)
         return cls(max_retries=value, backoff_coefficient=1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same values as a plain dict."""
+        return asdict(self)
 
     def delay(self, attempt: int) -> float:
         """Seconds between failed attempt number `attempt`, from 1 on, and the next."""

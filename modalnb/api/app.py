@@ -11,6 +11,7 @@ from typing import Any
 
 from modalnb.api import current, declaring, display
 from modalnb.api.bases import Declared
+from modalnb.api.decorators import marked_fields
 from modalnb.api.entrypoint import LocalEntrypoint
 from modalnb.api.function import Function
 from modalnb.api.registering import Registration
@@ -20,6 +21,7 @@ from modalnb.api.twin import twin
 from modalnb.api.waiting import ask
 from modalnb.exception import ExecutionError, InvalidError, NotFoundError
 from modalnb.interface import Interface, MethodFacts
+from modalnb.settings import DEFAULT_TIMEOUT, Retries, check_timeout
 from modalnb.snapshot import AppSnapshot
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
@@ -100,6 +102,9 @@ class App:
         buffer_containers: int | None = None,
         scaledown_window: float | None = None,
         cpu: float | None = None,
+        retries: int | Retries | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        startup_timeout: float | None = None,
         schedule: Schedule | None = None,
         name: str | None = None,
         is_generator: bool | None = None,
@@ -119,6 +124,13 @@ class App:
             Seconds for which a container may be idle before it leaves.
         cpu : float, optional
             Cores that a container is taken to use; measured if not given.
+        retries : int or Retries, optional
+            How often an input that failed or ran too long runs again; a number means a second
+            between attempts. Lost containers do not count.
+        timeout : float, default 300
+            Seconds that an input may execute, each attempt anew.
+        startup_timeout : float, optional
+            Seconds until a container must be ready; as long as `timeout` if not given.
         schedule : Cron or Period, optional
             Checked, but nothing fires yet.
         name : str, optional
@@ -149,6 +161,9 @@ class App:
                 "buffer_containers": buffer_containers,
                 "scaledown_window": scaledown_window,
                 "cpu": cpu,
+                "retries": retries,
+                "timeout": check_timeout("timeout", timeout),
+                "startup_timeout": startup_timeout,
                 "schedule": schedule,
                 **others,
             },
@@ -157,11 +172,13 @@ class App:
         def register(raw: Callable[..., Any]) -> Function:
             declaring.check_function(raw, schedule)
             generates = declaring.is_generator(raw, is_generator)
+            if generates:
+                declaring.check_generator(raw, retries)
             base = Declared(
                 name or raw.__name__,
                 app=self,
                 raw=raw,
-                settings=declaration.settings,
+                settings=declaration.settings.with_options(marked_fields(raw)),
                 interface=Interface(
                     module=raw.__module__, methods=(MethodFacts(is_generator=generates),)
                 ),

@@ -12,6 +12,7 @@ from typing import Any
 
 from modalnb import messages as m
 from modalnb.api import current, display
+from modalnb.api.call_graph import InputInfo, infos_of
 from modalnb.api.printing import Sink
 from modalnb.api.twin import static_twin, twin
 from modalnb.api.waiting import Ticket, ask, ask_async, value_of
@@ -195,15 +196,44 @@ class FunctionCall:
         Parameters
         ----------
         terminate_containers : bool, default False
-            Accepted as in Modal; a container that does not let go of a cancelled input is always
-            replaced, and other inputs are not touched.
+            Whether the containers that work on the call end at once; what else they executed runs
+            elsewhere. Otherwise user code gets an exception, ``InputCancellation`` in functions
+            and ``CancelledError`` in coroutines, and a container is replaced only if it does not
+            let go, or if it runs several plain functions at once.
         """
-        ask(current.stub(), "cancel", call_id=self._object_id)
+        kill = _checked_flag(terminate_containers)
+        ask(current.stub(), "cancel", call_id=self._object_id, kill=kill)
 
     @cancel.aio
     async def _cancel_aio(self, terminate_containers: bool = False) -> None:
         """The same for ``await``."""
-        await ask_async(current.stub(), "cancel", call_id=self._object_id)
+        kill = _checked_flag(terminate_containers)
+        await ask_async(current.stub(), "cancel", call_id=self._object_id, kill=kill)
+
+    @twin
+    def get_call_graph(self) -> list[InputInfo]:
+        """The inputs of the call, each with the calls that it made, and so on.
+
+        Returns
+        -------
+        list of InputInfo
+            What has been forgotten since, after thousands of calls, is left out.
+
+        Raises
+        ------
+        NotFoundError
+            If the call itself is not remembered.
+
+        Examples
+        --------
+        >>> call.get_call_graph()[0].children  # doctest: +SKIP
+        """
+        return infos_of(ask(current.stub(), "graph", call_id=self._object_id))
+
+    @get_call_graph.aio
+    async def _get_call_graph_aio(self) -> list[InputInfo]:
+        """The same for ``await``."""
+        return infos_of(await ask_async(current.stub(), "graph", call_id=self._object_id))
 
     @static_twin
     def gather(*calls: FunctionCall, return_exceptions: bool = False) -> list[Any]:
@@ -237,6 +267,12 @@ class FunctionCall:
         """Counts of the call: inputs, done, failed, running."""
         facts: dict[str, Any] = ask(current.stub(), "call", call_id=self._object_id)
         return facts
+
+
+def _checked_flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidError(f"`terminate_containers` must be a bool; got {value!r}.")
+    return value
 
 
 class _Watchers:

@@ -11,7 +11,17 @@ from typing import Any
 
 from modalnb.api.schedules import Schedule, check_schedule
 from modalnb.exception import InvalidError, UnsupportedWarning
-from modalnb.settings import IGNORED, PLANNED, RENAMED, FunctionSettings, checked_override, merged
+from modalnb.interface import GENERATOR_MARK
+from modalnb.settings import (
+    IGNORED,
+    PLANNED,
+    RENAMED,
+    FunctionSettings,
+    Retries,
+    check_timeout,
+    checked_override,
+    merged,
+)
 
 #: Parameters of Modal that ask for what is always so here.
 GRANTED = frozenset({"serialized"})
@@ -21,6 +31,9 @@ _AUTOSCALER = ("min_containers", "max_containers", "buffer_containers", "scaledo
 #: The parameters that become fields of FunctionSettings; each gives them as its `to_dict` does.
 _FIELDS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "cpu": lambda value: {"cpu": value},
+    "retries": lambda value: {"retries": Retries.declared(value).to_dict()},
+    "startup_timeout": lambda value: {"startup_timeout": check_timeout("startup_timeout", value)},
+    "timeout": lambda value: {"timeout": check_timeout("timeout", value)},
 }
 
 FUNCTION_PARAMETERS = frozenset({*_AUTOSCALER, *_FIELDS, *IGNORED, *PLANNED, *GRANTED, "schedule"})
@@ -120,7 +133,7 @@ def check_function(raw: Any, schedule: Schedule | None) -> None:
         )
     if not inspect.isroutine(raw):
         raise InvalidError(f"`@app.function` must be put on a function; got {raw!r}.")
-    if inspect.isfunction(raw) and _is_method(raw):
+    if inspect.isfunction(raw) and is_method(raw):
         raise InvalidError(
             f"`@app.function` cannot be put on the method `{raw.__name__}`. Use "
             "`@modal.method()` on it, and `@app.cls()` on its class."
@@ -132,7 +145,7 @@ def check_function(raw: Any, schedule: Schedule | None) -> None:
         )
 
 
-def _is_method(raw: Callable[..., Any]) -> bool:
+def is_method(raw: Callable[..., Any]) -> bool:
     """Whether a function stands in the body of a class and takes an instance."""
     *_, owner, _ = ["<locals>", *raw.__qualname__.split(".")]
     return owner != "<locals>" and next(iter(inspect.signature(raw).parameters), "") == "self"
@@ -153,6 +166,17 @@ def is_generator(raw: Callable[..., Any], declared: Any) -> bool:
     if not isinstance(declared, bool):
         raise InvalidError(f"`is_generator` must be a bool or None; got {declared!r}.")
     return declared
+
+
+def check_generator(raw: Callable[..., Any], retries: Any) -> None:
+    """Refuse retries of a generator, and let containers know what is declared to be one."""
+    if retries is not None:
+        raise InvalidError(
+            f"`retries` cannot be set on the generator `{raw.__name__}`: what it has yielded "
+            "cannot be taken back. Leave it out."
+        )
+    if not (inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw)):
+        setattr(raw, GENERATOR_MARK, True)
 
 
 def is_interactive() -> bool:

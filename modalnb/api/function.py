@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import inspect
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from modalnb.api.call import FunctionCall, new_call_id
 from modalnb.api.options import Optioned
 from modalnb.api.printing import Sink
 from modalnb.api.scaling import Scalable
+from modalnb.api.streaming import Stream
 from modalnb.api.twin import twin
 from modalnb.api.waiting import (
     Ticket,
@@ -41,6 +41,8 @@ class Function(Scalable, Optioned):
     """
 
     __modalnb_fixed__ = True
+    #: Of the method of a class, its name.
+    _method = ""
 
     def __init__(self, base: Base, variant: Variant = PLAIN) -> None:
         self._base = base
@@ -116,11 +118,11 @@ class Function(Scalable, Optioned):
         """What an input runs, of the code of the pool; None is all of it, as the plane has it."""
         return code
 
-    def _route(self) -> tuple[Stub, dict[str, Any]]:
+    def _route(self, *, streams: bool = False) -> tuple[Stub, dict[str, Any]]:
         """Where the inputs of a call go, with which code, and which input makes the call."""
-        self._refuse_generator()
         stub = current.stub()
         pool_id, code = self._base.ready(stub, self._variant)
+        self._check_kind(streams=streams)
         return stub, {"pool_id": pool_id, "code": self._code(code), "parent": current.parent()}
 
     def _with(self, variant: Variant) -> Function:
@@ -175,12 +177,23 @@ class Function(Scalable, Optioned):
         )
         return stub, call_id, ticket
 
-    def _refuse_generator(self) -> None:
-        raw = self._raw
-        if raw is not None and (
-            inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw)
-        ):
-            raise InvalidError(f"`{self._name}` is a generator function, which cannot run yet.")
+    @property
+    def _is_generator(self) -> bool:
+        """Whether its results are streamed; of a handle by name, known once it was looked up."""
+        interface = self._base.interface
+        facts = interface.method(self._method) if interface is not None else None
+        return facts is not None and facts.is_generator
+
+    def _check_kind(self, *, streams: bool) -> None:
+        if self._is_generator and not streams:
+            raise InvalidError(
+                f"`{self._name}` is a generator, whose results are streamed. "
+                "Iterate over `.remote_gen(...)`."
+            )
+        if streams and not self._is_generator:
+            raise InvalidError(
+                f"`{self._name}` is no generator, so it has nothing to stream. Call `.remote(...)`."
+            )
 
     @twin
     def remote(self, *args: Any, **kwargs: Any) -> Any:
@@ -299,6 +312,42 @@ class Function(Scalable, Optioned):
         finally:
             stub.close(call_id)
         return FunctionCall(call_id, self._name, sink=ticket.sink)
+
+    # -- generators ------------------------------------------------------------------------
+
+    @twin
+    def remote_gen(self, *args: Any, **kwargs: Any) -> Stream:
+        """Run a generator function in a container and iterate over what it yields.
+
+        At most 64 elements are made ahead; a consumer that stops taking them stops the function,
+        and one that leaves the loop cancels it. When its container is lost the function runs
+        again, and as many elements as were taken already are skipped.
+
+        Returns
+        -------
+        Stream
+            To be iterated once, with ``for``, or with ``async for``.
+
+        Raises
+        ------
+        InvalidError
+            If the function is no generator.
+
+        Examples
+        --------
+        >>> for element in count.remote_gen(3):  # doctest: +SKIP
+        ...     print(element)
+        """
+        if self._base.interface is not None:
+            self._check_kind(streams=True)
+        return Stream(self, args, kwargs)
+
+    @remote_gen.aio
+    def _remote_gen_aio(self, *args: Any, **kwargs: Any) -> Stream:
+        """The same for ``async for``."""
+        if self._base.interface is not None:
+            self._check_kind(streams=True)
+        return Stream(self, args, kwargs)
 
     # -- maps ------------------------------------------------------------------------------
 

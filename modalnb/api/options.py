@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 from modalnb.api.declaring import options_of
+from modalnb.api.decorators import concurrency_fields
 from modalnb.exception import InvalidError
-from modalnb.settings import FunctionSettings
+from modalnb.settings import BatchSettings, ConcurrencySettings, FunctionSettings
 
 if TYPE_CHECKING:
     from modalnb.api.bases import Base
@@ -100,8 +102,30 @@ class Optioned(ABC):
         --------
         >>> work.with_concurrency(max_inputs=10)  # doctest: +SKIP
         """
-        target = target_inputs if target_inputs not in (None, 0) else max_inputs
-        return self._optioned({"max_inputs": max_inputs, "target_inputs": target})
+        settings = ConcurrencySettings(max_inputs=max_inputs, target_inputs=target_inputs)
+        return self._optioned(concurrency_fields(settings))
+
+    def with_batching(self, *, max_batch_size: int, wait_ms: int, adaptive: bool = False) -> Self:
+        """Get a handle whose inputs run in batches; it has a pool of its own.
+
+        The function must take lists already.
+
+        Parameters
+        ----------
+        max_batch_size, wait_ms, adaptive : int, int, bool
+            As for :func:`modalnb.batched`.
+
+        Raises
+        ------
+        InvalidError
+            If a value is wrong.
+
+        Examples
+        --------
+        >>> work.with_batching(max_batch_size=8, wait_ms=10)  # doctest: +SKIP
+        """
+        settings = BatchSettings(max_batch_size=max_batch_size, wait_ms=wait_ms, adaptive=adaptive)
+        return self._optioned({"batch": asdict(settings)})
 
     def _optioned(self, options: dict[str, Any]) -> Self:
         varied = self._with(self._variant.with_options(options))

@@ -33,6 +33,14 @@ def error_of(stub: Stub, function: str, status: str, payload: Any) -> BaseExcept
         return failure.rebuild(envelope.unpack(payload, stub.depot, "exception", keep=True))
     if status == "lost":
         return exception.ContainerLostError(function=function, losses=tuple(payload))
+    if status == "timeout":
+        return exception.FunctionTimeoutError(function=function, timeout=payload)
+    if status == "stalled":
+        return exception.ExecutionError(
+            f"`{function}` waits for itself: every container that it can have runs an input that "
+            "waits for another input of it. Raise its `max_containers` or its concurrency, or "
+            "call `.local()` inside of it."
+        )
     return exception.InputCancelledError(f"An input of `{function}` was cancelled.")
 
 

@@ -290,10 +290,11 @@ class Leasing:
     def _time_out(
         self, container: Container, leases: Iterable[int], now: float, out: Outbox
     ) -> None:
+        limit = container.pool.settings.timeout
         for lease in leases:
             if container.leases.get(lease) is not None:
                 item = self._release(container, lease, now)
-                self._fail(item, "timeout", None, now, out)
+                self._fail(item, "timeout", limit, now, out)
 
     def stuck(self, event: ev.ContainerStuck, now: float, out: Outbox) -> None:
         """A container cannot stop what it executes."""

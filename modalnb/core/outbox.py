@@ -70,7 +70,7 @@ class Outbox:
             self._keeps.append((call_id, index, status, payload))
 
     def spent(self, payload: Any) -> None:
-        if payload is not None and not isinstance(payload, bytes):
+        if payload is not None and not isinstance(payload, bytes | float):
             self._spent.append(payload)
 
     def pool_gone(self, pool_id: str) -> None:

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from modalnb.exception import InputCancellation, InvalidError
+from modalnb.interface import GENERATOR_MARK
 from modalnb.payload import envelope, failure
 from modalnb.payload.shared_memory import Depot
 from modalnb.runtime.streaming import Producer
 
 Outcome = tuple[str, Any]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-
-#: Set on functions that return a generator and are declared to stream what it yields.
-GENERATOR_MARK = "__modalnb_generator__"
 
 
 def is_async(function: Callable[..., Any]) -> bool:
