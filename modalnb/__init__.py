@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modalnb import exception
+    from modalnb import exception, experimental
     from modalnb.api.app import App
     from modalnb.api.call import FunctionCall
     from modalnb.api.current import (
@@ -42,6 +42,7 @@ _HOMES = {
     "current_function_call_id": "modalnb.api.current",
     "current_input_id": "modalnb.api.current",
     "exception": "",
+    "experimental": "",
     "is_local": "modalnb.api.current",
 }
 
@@ -57,6 +58,7 @@ __all__ = [
     "current_function_call_id",
     "current_input_id",
     "exception",
+    "experimental",
     "is_local",
 ]
 

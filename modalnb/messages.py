@@ -27,6 +27,8 @@ op                        from → to             fields
 ``modalnb-yields``        container → plane     items
 ``modalnb-overdue``       container → plane     leases
 ``modalnb-stuck``         container → plane
+``modalnb-slots``         container → plane     slots
+``modalnb-leave``         container → plane
 ``modalnb-returned``      container → plane     leases
 ``modalnb-printed``       container → plane     lines
 ``modalnb-usage``         container → plane     cpu, memory
@@ -64,6 +66,8 @@ OUTPUTS = "modalnb-outputs"
 YIELDS = "modalnb-yields"
 OVERDUE = "modalnb-overdue"
 STUCK = "modalnb-stuck"
+SLOTS = "modalnb-slots"
+LEAVE = "modalnb-leave"
 RETURNED = "modalnb-returned"
 PRINTED = "modalnb-printed"
 USAGE = "modalnb-usage"

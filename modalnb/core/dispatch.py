@@ -76,7 +76,7 @@ class Dispatch:
         self._begin(container, [item], now, out)
         container.leases[lease] = item
         self.index(container)
-        if len(container.leases) > container.pool.settings.max_inputs:
+        if len(container.leases) > container.max_inputs:
             self._ahead[container] = None
         out.run(container.id, lease, item)
 

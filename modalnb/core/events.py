@@ -154,6 +154,14 @@ class ContainerStuck(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlotsChanged(Event):
+    """The code in a container wants it to take so many inputs at once, if its function does."""
+
+    container_id: str
+    slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StallChecked(Event):
     """Look whether functions wait for themselves; the `full` pools can get no container more."""
 

@@ -258,6 +258,16 @@ class Leasing:
                 self.ahead.pop(container, None)
             self._dispatch.index(container)
 
+    def reslot(self, event: ev.SlotsChanged, now: float, out: Outbox) -> None:
+        """A container has more or fewer slots; what it holds beyond them comes back."""
+        container = self.containers.get(event.container_id)
+        if container is None:
+            return
+        container.own_slots = event.slots
+        self._recall(container, out)
+        self._dispatch.index(container)
+        self.place(container.pool, now, out)
+
     # -- inputs that shall stop ------------------------------------------------------------
 
     def cancel(self, call: Call, now: float, out: Outbox, *, kill: bool = False) -> None:

@@ -64,6 +64,7 @@ class Ledger:
             ev.LeasesReturned: self.leasing.returned,
             ev.LeasesOverdue: self.leasing.overdue,
             ev.ContainerStuck: self.leasing.stuck,
+            ev.SlotsChanged: self.leasing.reslot,
             ev.StallChecked: self._handle_stall_checked,
             ev.Tick: self._handle_tick,
         }

@@ -143,6 +143,7 @@ class Container:
         "is_taken",
         "is_watched",
         "leases",
+        "own_slots",
         "pool",
         "ready_at",
         "running_since",
@@ -164,6 +165,8 @@ class Container:
         #: Leases that share a slot with others: the batch of each, and how many each batch has.
         self._batch_of: dict[int, int] = {}
         self._batches: dict[int, int] = {}
+        #: How many slots its own code wants it to have, if that is fewer than the function's.
+        self.own_slots: int | None = None
         #: It was asked to give back what it has not started, and has not answered yet.
         self.is_recalled = False
         #: It was recalled, and no input of it has ended since.
@@ -182,6 +185,12 @@ class Container:
         self.done = 0
 
     @property
+    def max_inputs(self) -> int:
+        """Slots that it has."""
+        most = self.pool.settings.max_inputs
+        return most if self.own_slots is None else min(most, self.own_slots)
+
+    @property
     def held(self) -> int:
         """Slots that its leases take or wait for; a batch takes one."""
         return len(self.leases) - len(self._batch_of) + len(self._batches)
@@ -195,7 +204,7 @@ class Container:
     def prefetched(self) -> int:
         """Inputs that wait inside the container; batches never do."""
         single = len(self.leases) - len(self._batch_of)
-        return max(0, single - self.pool.settings.max_inputs)
+        return max(0, single - self.max_inputs)
 
     def add_batch(self, items: dict[int, Input]) -> None:
         """Hold leases that share a slot."""
@@ -218,8 +227,8 @@ class Container:
         """Inputs that it may hold at most; :mod:`.placement` may allow fewer."""
         if self.draining or self.is_recalled or self.is_taken or self.ready_at is None:
             return 0
-        if self.is_slow or self.is_watched:
-            return self.pool.settings.max_inputs
+        if self.is_slow or self.is_watched or self.own_slots is not None:
+            return self.max_inputs
         return math.inf
 
     def waiting_leases(self) -> list[int]:
@@ -227,7 +236,7 @@ class Container:
         if not self.prefetched:
             return []
         single = [lease for lease in self.leases if lease not in self._batch_of]
-        return single[self.pool.settings.max_inputs :]
+        return single[self.max_inputs :]
 
     def look_again(self) -> None:
         """Some lease has ended: whether it still executes a suspect input, cancelled or not."""

@@ -39,6 +39,8 @@ class FromContainers:
             m.RETURNED: self._on_returned,
             m.OVERDUE: self._on_overdue,
             m.STUCK: self._on_stuck,
+            m.SLOTS: self._on_slots,
+            m.LEAVE: self._on_leave,
             m.YIELDS: self._on_yields,
             m.PRINTED: self._on_printed,
             m.USAGE: self._on_usage,
@@ -162,6 +164,16 @@ class FromContainers:
         container_id = self._ids.get(worker)
         if container_id is not None:
             self._plane.apply(ev.ContainerStuck(container_id=container_id))
+
+    def _on_slots(self, *, worker: str, slots: int, **_: Any) -> None:
+        container_id = self._ids.get(worker)
+        if container_id is not None:
+            self._plane.apply(ev.SlotsChanged(container_id=container_id, slots=slots))
+
+    def _on_leave(self, *, worker: str, **_: Any) -> None:
+        container_id = self._ids.get(worker)
+        if container_id is not None:
+            self._plane.apply(ev.DrainAsked(container_ids=(container_id,)))
 
     def _on_yields(self, *, worker: str, items: tuple[Any, ...], **_: Any) -> None:
         container_id = self._ids.get(worker)

@@ -43,13 +43,18 @@ class Container:
         self._loop = loop
         self._loader = Loader(self._depot)
         self._crew = Crew(self, self._loader)
+        #: Slots that the function has, and that the code in this container wants it to have.
+        self._max_inputs = 1
+        self._own_slots: int | None = None
         #: Work that has not been started, in order, by its first lease.
         self._waiting: dict[int, Work] = {}
         #: What executes, by each of its leases.
         self._runs: dict[int, Run] = {}
         #: Cancelled leases on inputs that are about to start, or that wait in a batch.
         self._cancelled_early: set[int] = set()
-        self._deadlines = Deadlines(loop, self._runs, self._on_overdue)
+        self._deadlines = Deadlines(
+            loop, self._runs, self._on_overdue, guards_process=home.is_guest
+        )
         self._producers: dict[int, Producer] = {}
         self._outputs: list[tuple[int, str, Any, float]] = []
         self._yields: list[tuple[int, int, Any]] = []
@@ -78,8 +83,14 @@ class Container:
     def on_configure(self, max_inputs: int, timeout: float) -> None:
         """Work on so many inputs at once, each for so many seconds at most."""
         self._deadlines.timeout = timeout
-        if max_inputs != self._crew.slots:
-            self._crew.slots = max_inputs
+        self._max_inputs = max_inputs
+        self._resize()
+
+    def _resize(self) -> None:
+        own = self._own_slots
+        slots = self._max_inputs if own is None else min(own, self._max_inputs)
+        if slots != self._crew.slots:
+            self._crew.slots = slots
             self._crew.put(None)
 
     def on_prepare(self, code: str, init: Any) -> None:
@@ -176,6 +187,28 @@ class Container:
     def is_in_user_code(self) -> bool:
         """Whether the main thread executes an input."""
         return self._crew.is_in_user_code
+
+    # -- for user code ---------------------------------------------------------------------
+
+    @property
+    def slots(self) -> int:
+        """Inputs that may run at once."""
+        return self._crew.slots
+
+    @property
+    def max_inputs(self) -> int:
+        """Inputs that may run at once at most."""
+        return self._max_inputs
+
+    def set_slots(self, slots: int) -> None:
+        """Let so many inputs run at once in this container."""
+        self._own_slots = slots
+        self._call_soon(self._resize)
+        self._call_soon(lambda: self._send({"op": m.SLOTS, "slots": slots}))
+
+    def leave(self) -> None:
+        """Take no more inputs, and end when those that run have ended."""
+        self._call_soon(lambda: self._send({"op": m.LEAVE}))
 
     def _prepare(self, code: str, init: Any) -> None:
         answer: dict[str, Any] = {"op": m.PREPARED}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import time
 from collections.abc import Callable, Mapping
 
 from modalnb.runtime.work import Run
+
+#: A process that says nothing for two timeouts gets so many seconds more.
+GUARD_SECONDS = 5.0
 
 
 class Deadlines:
@@ -17,12 +21,15 @@ class Deadlines:
         loop: asyncio.AbstractEventLoop,
         runs: Mapping[int, Run],
         on_overdue: Callable[[Run, list[int]], None],
+        *,
+        guards_process: bool,
     ) -> None:
         self._loop = loop
         self._runs = runs
         self._on_overdue = on_overdue
         self._timeout = float("inf")
         self._timer: asyncio.TimerHandle | None = None
+        self._guards_process = guards_process
 
     @property
     def timeout(self) -> float:
@@ -41,6 +48,20 @@ class Deadlines:
         """There is work: from now on look at it."""
         if self._timer is None and self._timeout < float("inf"):
             self._timer = self._loop.call_later(self._timeout, self._check)
+            self._guard()
+
+    def _guard(self) -> None:
+        """End this process if its loop, which looks once in a timeout, cannot do so for two.
+
+        Code that holds the interpreter stops the loop, and only the system can still end it.  In
+        processes of ours the engine sees to that.
+        """
+        if not self._guards_process:
+            return
+        faulthandler.cancel_dump_traceback_later()
+        if self._timer is not None:
+            seconds = 2 * self._timeout + GUARD_SECONDS
+            faulthandler.dump_traceback_later(seconds, exit=True, file=2)
 
     def _check(self) -> None:
         self._timer = None
@@ -60,3 +81,4 @@ class Deadlines:
         if self._runs:
             left = min(earliest, now) + self._timeout - now
             self._timer = self._loop.call_later(max(0.0, left), self._check)
+        self._guard()

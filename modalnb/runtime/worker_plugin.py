@@ -97,6 +97,11 @@ class ContainerPlugin(WorkerPlugin):
         if self.on_reply is not None:
             self.on_reply(**fields)
 
+    @property
+    def is_guest(self) -> bool:
+        """Whether the process belongs to somebody else's cluster."""
+        return not hosts_containers
+
     #: Set by the caller's end when user code in this container makes calls of its own.
     on_reply: Any = None
 

@@ -25,7 +25,9 @@ class Bench:
         self.sent: list[dict[str, Any]] = []
         self._loop_thread = threading.Thread(target=self.loop.run_forever)
         self._loop_thread.start()
-        home = SimpleNamespace(depot=None, printer=Printer(lambda lines: None, self.loop))
+        home = SimpleNamespace(
+            depot=None, is_guest=False, printer=Printer(lambda lines: None, self.loop)
+        )
         self.container = Container(self.sent.append, self.loop, home)
         self._thread = threading.Thread(target=self.container.run_forever)
         self._thread.start()
