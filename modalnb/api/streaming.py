@@ -21,8 +21,9 @@ from modalnb.plane.stub import Stub
 if TYPE_CHECKING:
     from modalnb.api.function import Function
 
-#: The container is told what was taken after so many elements, well below its window.
+#: The container is told what was taken after so many elements or bytes, well below its window.
 TELL_EVERY = 16
+TELL_BYTES = 2**20
 
 
 class Stream:
@@ -98,6 +99,8 @@ class StreamRun:
         self._arrived = 0
         self._taken = 0
         self._told = 0
+        #: Bytes that were taken since the container was told.
+        self._untold_bytes = 0
         self._end: tuple[str, Any] | None = None
         self._is_closed = False
         self._waiter: asyncio.Future[None] | None = None
@@ -108,16 +111,18 @@ class StreamRun:
     # -- from the loop ---------------------------------------------------------------------
 
     def _on_yields(self, elements: list[tuple[int, int, Any]]) -> None:
+        begins_again = False
         with self._changed:
             for _, number, payload in elements:
                 if number != self._arrived:
                     # After the loss of its container the function begins again.
                     envelope.discard(payload, self._stub.depot)
-                    self._told = 0
+                    begins_again = True
                     continue
                 self._arrived += 1
                 self._elements.append(payload)
-        self._tell()
+        if begins_again:
+            self._tell()
         self._wake()
 
     def on_outputs(self, outputs: list[tuple[int, str, Any]]) -> None:
@@ -186,10 +191,12 @@ class StreamRun:
             else:
                 payload, is_over = self._elements.popleft(), False
                 self._taken += 1
+                self._untold_bytes += envelope.size_of(payload)
         self._sink.flush()
         if is_over:
             self._raise_end(stop)
-        self._tell()
+        if self._taken - self._told >= TELL_EVERY or self._untold_bytes >= TELL_BYTES:
+            self._tell()
         return envelope.unpack(payload, self._stub.depot, "element", keep=False)
 
     def _raise_end(self, stop: type[Exception]) -> None:
@@ -208,9 +215,10 @@ class StreamRun:
     def _tell(self) -> None:
         """Let the container make more."""
         with self._changed:
-            if self._taken - self._told < TELL_EVERY or self._end is not None:
+            if self._end is not None:
                 return
             self._told = taken = self._taken
+            self._untold_bytes = 0
         if not self._stub.is_closed:
             self._stub.send(m.TAKEN, call_id=self._call_id, index=0, taken=taken)
 

@@ -43,6 +43,14 @@ def discard(payload: Any, depot: Depot | None) -> None:
         depot.drop(payload)
 
 
+def size_of(payload: Any) -> int:
+    """Bytes that a payload takes, wherever it holds them."""
+    if isinstance(payload, dict):
+        return sum(payload["sizes"])
+    frames = [payload] if isinstance(payload, bytes) else payload
+    return sum(len(_raw(frame)) for frame in frames)
+
+
 def _size(frame: pickling.Frame) -> int:
     return frame.raw().nbytes if isinstance(frame, pickle.PickleBuffer) else len(frame)
 

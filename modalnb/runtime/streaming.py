@@ -58,7 +58,7 @@ class Producer:
 
     def _post(self, payload: Any) -> None:
         with self._changed:
-            self._sizes.append(_size(payload))
+            self._sizes.append(envelope.size_of(payload))
             number = self._made
             self._made += 1
             self._forget_taken()
@@ -83,9 +83,3 @@ class Producer:
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _size(payload: Any) -> int:
-    if isinstance(payload, dict):
-        return sum(payload["sizes"])
-    return len(payload) if isinstance(payload, bytes) else 0
