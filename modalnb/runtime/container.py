@@ -20,7 +20,7 @@ from modalnb.runtime.deadlines import Deadlines
 from modalnb.runtime.loading import Loader
 from modalnb.runtime.printing import Printer, flush_streams
 from modalnb.runtime.streaming import Producer
-from modalnb.runtime.work import Job, Run, Work, jobs_of
+from modalnb.runtime.work import Job, Run, Work, first_of, jobs_of
 
 #: Outputs wait this long for others while the container has more to do.
 COALESCE_SECONDS = 0.008
@@ -226,44 +226,43 @@ class Container:
         """The work under this number, unless it was recalled or cancelled."""
         return self._waiting.pop(token, None)
 
-    def execute(self, run: Run, work: Work, function: Callable[..., Any]) -> None:
+    def execute(self, run: Run, work: Work, callee: invoke.Callee) -> None:
         """Execute work on this thread and report what came of it."""
         token = self._begin(run, work)
         try:
             if isinstance(work, list):
-                outcomes = invoke.BatchCall(function, _payloads(work), self._depot).call_sync()
+                call = invoke.BatchCall(callee.function, _payloads(work), self._depot)
+                outcomes = call.call_sync()
             else:
-                producer = self._producer(work, function)
-                outcomes = [invoke.call_sync(function, work[4], self._depot, producer)]
+                producer = self._producer(work[0]) if callee.streams else None
+                outcomes = [invoke.call_sync(callee.function, work[4], self._depot, producer)]
         finally:
             context.current.reset(token)
         self._finish(run, work, outcomes)
 
-    async def execute_async(self, run: Run, work: Work, function: Callable[..., Any]) -> None:
+    async def execute_async(self, run: Run, work: Work, callee: invoke.Callee) -> None:
         """Execute work as the running task and report what came of it."""
         self._begin(run, work)
         if isinstance(work, list):
-            call = invoke.BatchCall(function, _payloads(work), self._depot)
+            call = invoke.BatchCall(callee.function, _payloads(work), self._depot)
             outcomes = await call.call_async()
         else:
-            producer = self._producer(work, function)
-            outcomes = [await invoke.call_async(function, work[4], self._depot, producer)]
+            producer = self._producer(work[0]) if callee.streams else None
+            outcomes = [await invoke.call_async(callee.function, work[4], self._depot, producer)]
         self._finish(run, work, outcomes)
 
     def _begin(self, run: Run, work: Work) -> Any:
-        jobs = jobs_of(work)
         run.started = time.perf_counter()
-        for job in jobs:
-            self._runs[job[0]] = run
+        for lease in run.leases:
+            self._runs[lease] = run
         if self._cancelled_early:
             early = self._cancelled_early & run.leases
             self._call_soon(lambda: self.on_stop(early))
-        return context.current.set(context.CurrentInput(jobs[0][1], jobs[0][2], self._home))
+        _, call_id, index, _, _ = first_of(work)
+        return context.current.set(context.CurrentInput(call_id, index, self._home))
 
-    def _producer(self, job: Job, function: Callable[..., Any]) -> Producer | None:
-        if not invoke.streams(function):
-            return None
-        producer = self._producers[job[0]] = Producer(job[0], self._add_yield, self._depot)
+    def _producer(self, lease: int) -> Producer:
+        producer = self._producers[lease] = Producer(lease, self._add_yield, self._depot)
         return producer
 
     def finish_cancelled(self, run: Run, work: Work) -> None:
@@ -279,9 +278,11 @@ class Container:
     def report(self, work: Work, outcomes: list[invoke.Outcome], seconds: float) -> None:
         """Send the outcomes of one invocation."""
         for job, (status, output) in zip(jobs_of(work), outcomes, strict=True):
-            self._runs.pop(job[0], None)
-            self._producers.pop(job[0], None)
-            self._outputs.append((job[0], status, output, seconds))
+            lease = job[0]
+            self._runs.pop(lease, None)
+            if self._producers:
+                self._producers.pop(lease, None)
+            self._outputs.append((lease, status, output, seconds))
         if self._cancelled_early and not self._waiting and not self._runs:
             self._cancelled_early.clear()
         self._flush_soon()

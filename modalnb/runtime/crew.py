@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from modalnb.exception import InputCancellation
-from modalnb.runtime import invoke
+from modalnb.runtime.invoke import Callee, outcome_of
 from modalnb.runtime.loading import Loader
-from modalnb.runtime.work import Run, Work, jobs_of
+from modalnb.runtime.work import Run, Work, first_of, jobs_of
 
 CANCEL_SIGNAL = signal.SIGUSR1
 MAX_THREADS = 1_000
@@ -110,35 +110,35 @@ class Crew:
             if callable(work):
                 work()
                 continue
-            function = self._function(work)
-            if function is None:
+            callee = self._callee(work)
+            if callee is None:
                 continue
-            if self.slots > 1 or invoke.is_async(function):
+            if self.slots > 1 or callee.is_async:
                 self._work = work
                 self._loader.run_async(self._serve())
             else:
-                self._execute_here(work, function)
+                self._execute_here(work, callee)
 
     def _next(self, token: int | Errand | None) -> Work | Errand | None:
         if token is None or callable(token):
             return token
         return self._container.take(token)  # type: ignore[no-any-return]
 
-    def _function(self, work: Work) -> Callable[..., Any] | None:
+    def _callee(self, work: Work) -> Callee | None:
         """What runs this work; None after reporting why there is nothing."""
         try:
-            return self._loader.callable_of(jobs_of(work)[0][3])
+            return self._loader.callee(first_of(work)[3])
         except BaseException as error:
-            self._container.report(work, [invoke.outcome_of(error)] * len(jobs_of(work)), 0.0)
+            self._container.report(work, [outcome_of(error)] * len(jobs_of(work)), 0.0)
             return None
 
-    def _execute_here(self, work: Work, function: Callable[..., Any]) -> None:
+    def _execute_here(self, work: Work, callee: Callee) -> None:
         run = Run(work)
         run.thread = self._home_thread
         try:
             try:
                 self._current = run
-                self._container.execute(run, work, function)
+                self._container.execute(run, work, callee)
             finally:
                 self._current = None
         except InputCancellation:
@@ -179,32 +179,32 @@ class Crew:
                     continue
             if callable(self._work):
                 return self._needs_home()
-            if self._loader.must_start(jobs_of(self._work)[0][3]):
+            if self._loader.must_start(first_of(self._work)[3]):
                 return self._needs_home()
-            function = self._function(self._work)
-            if function is None:
+            callee = self._callee(self._work)
+            if callee is None:
                 self._work = None
                 continue
-            if not invoke.is_async(function) and self.slots == 1:
+            if not callee.is_async and self.slots == 1:
                 return self._needs_home()
             work, self._work = self._work, None
-            self._start(work, function, changed)
+            self._start(work, callee, changed)
         return False
 
     def _needs_home(self) -> bool:
         """The next work waits until the loop has nothing to do."""
         return not self._tasks
 
-    def _start(self, work: Work, function: Callable[..., Any], changed: asyncio.Event) -> None:
+    def _start(self, work: Work, callee: Callee, changed: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any]
-        if invoke.is_async(function):
+        if callee.is_async:
             run = Run(work)
-            future = run.task = loop.create_task(self._container.execute_async(run, work, function))
+            future = run.task = loop.create_task(self._container.execute_async(run, work, callee))
         else:
             context = contextvars.copy_context()
             future = loop.run_in_executor(
-                self._pool(), context.run, self._execute_on_thread, work, function
+                self._pool(), context.run, self._execute_on_thread, work, callee
             )
         self._tasks.add(future)
 
@@ -219,10 +219,10 @@ class Crew:
             self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="modalnb-input")
         return self._threads
 
-    def _execute_on_thread(self, work: Work, function: Callable[..., Any]) -> None:
+    def _execute_on_thread(self, work: Work, callee: Callee) -> None:
         run = Run(work)
         run.thread = threading.get_ident()
         try:
-            self._container.execute(run, work, function)
+            self._container.execute(run, work, callee)
         except InputCancellation:
             self._container.finish_cancelled(run, work)

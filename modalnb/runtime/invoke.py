@@ -16,18 +16,22 @@ Outcome = tuple[str, Any]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def is_async(function: Callable[..., Any]) -> bool:
-    """Whether a call of it has to run under an event loop."""
-    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+class Callee:
+    """User code that runs inputs, with what decides how; found out once, not for each input."""
 
+    __slots__ = ("function", "is_async", "streams")
 
-def streams(function: Callable[..., Any]) -> bool:
-    """Whether what it yields is streamed."""
-    return (
-        inspect.isgeneratorfunction(function)
-        or inspect.isasyncgenfunction(function)
-        or bool(getattr(function, GENERATOR_MARK, False))
-    )
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        is_async_generator = inspect.isasyncgenfunction(function)
+        #: A call of it has to run under an event loop.
+        self.is_async = is_async_generator or inspect.iscoroutinefunction(function)
+        #: What it yields is streamed.
+        self.streams = (
+            is_async_generator
+            or inspect.isgeneratorfunction(function)
+            or bool(getattr(function, GENERATOR_MARK, False))
+        )
 
 
 def arguments_of(payload: Any, depot: Depot | None) -> Arguments:

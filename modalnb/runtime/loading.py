@@ -10,6 +10,7 @@ from modalnb.messages import whole_code
 from modalnb.payload import code as codes
 from modalnb.payload import envelope
 from modalnb.payload.shared_memory import Depot
+from modalnb.runtime.invoke import Callee
 
 #: Runs a coroutine on the event loop of the user's code and waits for it.
 RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -35,7 +36,7 @@ class Loader:
     def __init__(self, depot: Depot | None) -> None:
         self._depot = depot
         self._blobs: dict[str, Any] = {}
-        self._loaded: dict[str, Callable[..., Any]] = {}
+        self._loaded: dict[str, Callee] = {}
         self._init: Any = None
         self._service: Startable | None = None
         self._service_code = ""
@@ -61,7 +62,7 @@ class Loader:
         self._init = init
         self._start(whole_code(code))
 
-    def callable_of(self, code: str) -> Callable[..., Any]:
+    def callee(self, code: str) -> Callee:
         """What runs inputs with this code."""
         known = self._loaded.get(code)
         if known is not None:
@@ -75,8 +76,8 @@ class Loader:
                 self._start(name)
             assert self._service is not None
             function = self._service.method(method)
-        self._loaded[code] = function
-        return function
+        callee = self._loaded[code] = Callee(function)
+        return callee
 
     def _start(self, code: str) -> None:
         self.stop()

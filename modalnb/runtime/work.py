@@ -11,6 +11,11 @@ Job = tuple[int, str, int, str, object]
 Work = Job | list[Job]
 
 
+def first_of(work: Work) -> Job:
+    """The job, or the first one of the batch."""
+    return work[0] if isinstance(work, list) else work
+
+
 def jobs_of(work: Work) -> list[Job]:
     """The jobs of one invocation."""
     return work if isinstance(work, list) else [work]
