@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from modalnb import exception, experimental
     from modalnb.api.app import App
     from modalnb.api.call import FunctionCall
+    from modalnb.api.cls import Cls
     from modalnb.api.current import (
         connect,
         current_function_call_id,
@@ -26,30 +27,35 @@ if TYPE_CHECKING:
     )
     from modalnb.api.decorators import batched, concurrent
     from modalnb.api.function import Function
+    from modalnb.api.members import enter, exit, method
+    from modalnb.api.parameters import parameter
+    from modalnb.api.schedules import Cron, Period
     from modalnb.configuration import config
     from modalnb.settings import Retries
 
-#: Where each public name lives; it is imported when it is first used.
+#: Which public names each module has; it is imported when one of them is first used.
 _HOMES = {
-    "App": "modalnb.api.app",
-    "Function": "modalnb.api.function",
-    "FunctionCall": "modalnb.api.call",
-    "Retries": "modalnb.settings",
-    "batched": "modalnb.api.decorators",
-    "concurrent": "modalnb.api.decorators",
-    "config": "modalnb.configuration",
-    "connect": "modalnb.api.current",
-    "current_function_call_id": "modalnb.api.current",
-    "current_input_id": "modalnb.api.current",
-    "exception": "",
-    "experimental": "",
-    "is_local": "modalnb.api.current",
+    "modalnb": "exception experimental",
+    "modalnb.api.app": "App",
+    "modalnb.api.call": "FunctionCall",
+    "modalnb.api.cls": "Cls",
+    "modalnb.api.current": "connect current_function_call_id current_input_id is_local",
+    "modalnb.api.decorators": "batched concurrent",
+    "modalnb.api.function": "Function",
+    "modalnb.api.members": "enter exit method",
+    "modalnb.api.parameters": "parameter",
+    "modalnb.api.schedules": "Cron Period",
+    "modalnb.configuration": "config",
+    "modalnb.settings": "Retries",
 }
 
 __all__ = [
     "App",
+    "Cls",
+    "Cron",
     "Function",
     "FunctionCall",
+    "Period",
     "Retries",
     "batched",
     "concurrent",
@@ -57,23 +63,26 @@ __all__ = [
     "connect",
     "current_function_call_id",
     "current_input_id",
+    "enter",
     "exception",
     "experimental",
+    "exit",
     "is_local",
+    "method",
+    "parameter",
 ]
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    home = next((home for home, names in _HOMES.items() if name in names.split()), None)
+    if home is None:
         raise AttributeError(f"module 'modalnb' has no attribute {name!r}")
-    home = _HOMES[name]
-    value = (
-        getattr(importlib.import_module(home), name)
-        if home
-        else importlib.import_module(f"modalnb.{name}")
-    )
+    if home == __name__:
+        value: Any = importlib.import_module(f"{home}.{name}")
+    else:
+        value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
 

@@ -48,10 +48,7 @@ IGNORED = frozenset(
 PLANNED = frozenset(
     {
         "gpu",
-        "max_inputs",
         "memory",
-        "schedule",
-        "single_use_containers",
     }
 )
 

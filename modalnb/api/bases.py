@@ -27,6 +27,8 @@ class Base(ABC):
     app: App | None = None
     #: The user's function or class; None if it is known by name only.
     raw: Any = None
+    #: What is pickled in its place, if anything.
+    carrier: Any = None
     #: None before a name was looked up.
     interface: Interface | None = None
     settings: FunctionSettings | None = None
@@ -41,15 +43,7 @@ class Base(ABC):
 
 
 class Declared(Base):
-    """A function or class that an app declared in this process.
-
-    Parameters
-    ----------
-    raw : callable or type
-        The user's function or class.
-    carrier : object, optional
-        What is pickled in its place.
-    """
+    """A function or class that an app declared in this process."""
 
     app: App
     interface: Interface

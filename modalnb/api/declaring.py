@@ -18,6 +18,7 @@ from modalnb.settings import (
     RENAMED,
     FunctionSettings,
     Retries,
+    check_int,
     check_timeout,
     checked_override,
     merged,
@@ -28,10 +29,27 @@ GRANTED = frozenset({"serialized"})
 
 _AUTOSCALER = ("min_containers", "max_containers", "buffer_containers", "scaledown_window")
 
+
+def _single_use_of(max_inputs: Any) -> dict[str, Any]:
+    """What Modal's old name for single-use containers stands for."""
+    check_int("max_inputs", max_inputs, 1)
+    if max_inputs > 1:
+        raise InvalidError(
+            f"Only `max_inputs=1` is possible; got {max_inputs}. For several inputs at once use "
+            "`@modal.concurrent(max_inputs=...)`."
+        )
+    warnings.warn(
+        "`max_inputs=1` is now `single_use_containers=True`.", DeprecationWarning, stacklevel=5
+    )
+    return {"single_use": True}
+
+
 #: The parameters that become fields of FunctionSettings; each gives them as its `to_dict` does.
 _FIELDS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "cpu": lambda value: {"cpu": value},
+    "max_inputs": _single_use_of,
     "retries": lambda value: {"retries": Retries.declared(value).to_dict()},
+    "single_use_containers": lambda value: {"single_use": value},
     "startup_timeout": lambda value: {"startup_timeout": check_timeout("startup_timeout", value)},
     "timeout": lambda value: {"timeout": check_timeout("timeout", value)},
 }

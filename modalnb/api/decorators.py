@@ -148,7 +148,8 @@ def concurrency_of(raw: Any) -> ConcurrencySettings | None:
 
 def batching_of(raw: Any) -> BatchSettings | None:
     """What ``@batched`` says of a function or method."""
-    return getattr(raw, _BATCHED, None)
+    found = getattr(raw, _BATCHED, None)
+    return found if isinstance(found, BatchSettings) else None
 
 
 def marked_fields(raw: Any, batch: BatchSettings | None = None) -> dict[str, Any]:

@@ -13,18 +13,33 @@ from modalnb.snapshot import AppSnapshot, PoolSnapshot
 if TYPE_CHECKING:
     from modalnb.api.app import App
     from modalnb.api.call import FunctionCall
-    from modalnb.api.function import Function
+    from modalnb.api.cls import Cls
+    from modalnb.api.scaling import Scalable
 
 _STYLE = "border-collapse:collapse;font-size:0.9em;font-variant-numeric:tabular-nums;color:inherit"
 _CELL = "padding:2px 10px 2px 0;text-align:left;border:none"
 
 
-def function_text(function: Function) -> str:
-    """A function in one line, with its pool if an engine is running."""
-    app = function.app.name if function.app is not None else ""
-    head = f"<Function {function.name}" + (f" of app {app}" if app else "")
-    pool = _pool_of(function)
-    return f"{head}: {pool_words(pool)}>" if pool else f"{head}>"
+def handle_text(handle: Scalable) -> str:
+    """A function, method or instance in one line, with its pool if an engine is running."""
+    pool = _pool_of(handle)
+    return f"{_head(handle)}: {pool_words(pool)}>" if pool else f"{_head(handle)}>"
+
+
+def class_text(handle: Cls) -> str:
+    """A class in one line."""
+    interface = handle._base.interface
+    if interface is None:
+        return f"{_head(handle)}>"
+    methods = ", ".join(method.name for method in interface.methods) or "no methods"
+    parameters = ", ".join(f"{p.name}: {p.kind}" for p in interface.parameters)
+    return f"{_head(handle)}({parameters}): {methods}>"
+
+
+def _head(handle: Scalable | Cls) -> str:
+    app = handle._base.app
+    of = f" of app {app.name}" if app is not None and app.name else ""
+    return f"<{type(handle).__name__} {handle._name}{of}"
 
 
 def pool_words(pool: PoolSnapshot) -> str:
@@ -38,15 +53,13 @@ def pool_words(pool: PoolSnapshot) -> str:
     return f"{containers}; {pool.pending} pending, {pool.running} running, {pool.done} done"
 
 
-def _pool_of(function: Function) -> PoolSnapshot | None:
-    """The pool of a function as far as it is known without starting anything."""
-    session = current.session()
-    if session is None or not session.is_open:
-        return None
-    if function.app is not None and not function.app.is_running:
+def _pool_of(handle: Scalable) -> PoolSnapshot | None:
+    """The pool of a handle as far as it is known without starting anything."""
+    session, app = current.session(), handle._base.app
+    if session is None or not session.is_open or (app is not None and not app.is_running):
         return None
     try:
-        return function.snapshot()
+        return type(handle).snapshot(handle)
     except Error:
         return None
 
@@ -93,18 +106,18 @@ def _pool_row(pool: PoolSnapshot) -> tuple[str, ...]:
     )
 
 
-def function_html(function: Function) -> str:
-    """A function as a table."""
-    pool = _pool_of(function)
+def handle_html(handle: Scalable) -> str:
+    """A function, method or instance as a table."""
+    pool = _pool_of(handle)
     if pool is None:
-        return f"<code>{html.escape(repr(function))}</code>"
+        return f"<code>{html.escape(repr(handle))}</code>"
     why = f"<div>{html.escape(pool.reason)}</div>" if pool.reason else ""
-    return table([_POOL_HEAD, _pool_row(pool)], f"Function {function.name}") + why
+    return table([_POOL_HEAD, _pool_row(pool)], f"{type(handle).__name__} {handle._name}") + why
 
 
 def app_text(app: App) -> str:
     """An app in one line."""
-    names = ", ".join(app.registered_functions) or "no functions"
+    names = ", ".join([*app.registered_functions, *app.registered_classes]) or "no functions"
     return (
         f"<App {app.name or app.app_id}: {'running' if app.is_running else 'not running'}; {names}>"
     )

@@ -9,8 +9,9 @@ from typing import Any
 
 from modalnb import messages as m
 from modalnb.api import current, display, mapping, tracebacks
-from modalnb.api.bases import Base, Reference, named
+from modalnb.api.bases import Base, Declared, Reference, named
 from modalnb.api.call import FunctionCall, new_call_id
+from modalnb.api.decorators import check_batched
 from modalnb.api.options import Optioned
 from modalnb.api.printing import Sink
 from modalnb.api.scaling import Scalable
@@ -128,6 +129,14 @@ class Function(Scalable, Optioned):
     def _with(self, variant: Variant) -> Function:
         return Function(self._base, variant)
 
+    def _check_batches(self) -> None:
+        if self._raw is not None:
+            check_batched(self._raw)
+
+    def _in(self, base: Declared) -> Function:
+        """The same in another app."""
+        return Function(base)
+
     def __reduce__(self) -> tuple[Any, ...]:
         note_handle(self)
         return Function, (self._base.reference(), self._variant)
@@ -139,10 +148,10 @@ class Function(Scalable, Optioned):
         )
 
     def __repr__(self) -> str:
-        return _reference_text(self) or display.function_text(self)
+        return _reference_text(self) or display.handle_text(self)
 
     def _repr_html_(self) -> str:
-        return display.function_html(self)
+        return display.handle_html(self)
 
     # -- single calls ----------------------------------------------------------------------
 

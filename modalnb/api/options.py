@@ -38,6 +38,8 @@ class Optioned(ABC):
         buffer_containers: int | None = None,
         scaledown_window: float | None = None,
         cpu: float | None = None,
+        retries: int | Retries | None = None,
+        timeout: float | None = None,
         **others: Any,
     ) -> Self:
         """Get a handle with other settings; it has a pool of its own.
@@ -49,7 +51,7 @@ class Optioned(ABC):
 
         Parameters
         ----------
-        max_containers, buffer_containers, scaledown_window, cpu : optional
+        max_containers, buffer_containers, scaledown_window, cpu, retries, timeout : optional
             As for :meth:`App.function`; ``max_containers=0`` is no limit.
 
         Raises
@@ -74,6 +76,8 @@ class Optioned(ABC):
             "buffer_containers": buffer_containers,
             "scaledown_window": scaledown_window,
             "cpu": cpu,
+            "retries": retries,
+            "timeout": timeout,
             **others,
         }
         if "min_containers" in others:

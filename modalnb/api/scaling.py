@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from modalnb.api import current, display
 from modalnb.api.twin import twin
@@ -12,6 +13,9 @@ from modalnb.api.waiting import ask, ask_async
 from modalnb.plane.stub import Stub
 from modalnb.settings import checked_override
 from modalnb.snapshot import PoolSnapshot
+
+if TYPE_CHECKING:
+    from modalnb.api.bases import Base
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Scalable(ABC):
     """Whatever owns a pool of containers."""
 
     _name: str
+    _base: Base
 
     @abstractmethod
     def _pool_id(self, stub: Stub) -> str:
@@ -136,7 +141,8 @@ class Scalable(ABC):
         >>> square.get_current_stats()  # doctest: +SKIP
         FunctionStats(backlog=0, num_total_runners=0, num_running_inputs=0, input_headroom=0)
         """
-        return _stats_of(self.snapshot())
+        # The class of an instance may have a method `snapshot` of the user's.
+        return _stats_of(Scalable.snapshot(self))
 
     @get_current_stats.aio
     async def _get_current_stats_aio(self) -> FunctionStats:
