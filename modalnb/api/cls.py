@@ -101,6 +101,8 @@ class Cls(Optioned):
                 f"Write `{self._base.name}(name=value)`."
             )
         values = self._interface().bind(self._base.name, parameters)
+        if self._variant.options.get("batch"):
+            self._check_batches()
         return Obj(self._base, replace(self._variant, parameters=values))
 
     def __getattr__(self, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from modalnb.api.declaring import options_of
 from modalnb.api.decorators import concurrency_fields
 from modalnb.exception import InvalidError
-from modalnb.settings import BatchSettings, ConcurrencySettings, FunctionSettings
+from modalnb.settings import BatchSettings, ConcurrencySettings, FunctionSettings, Retries
 
 if TYPE_CHECKING:
     from modalnb.api.bases import Base
@@ -122,14 +122,19 @@ class Optioned(ABC):
         Raises
         ------
         InvalidError
-            If a value is wrong.
+            If a value is wrong, the function cannot take lists, or a class has other methods.
 
         Examples
         --------
         >>> work.with_batching(max_batch_size=8, wait_ms=10)  # doctest: +SKIP
         """
         settings = BatchSettings(max_batch_size=max_batch_size, wait_ms=wait_ms, adaptive=adaptive)
+        self._check_batches()
         return self._optioned({"batch": asdict(settings)})
+
+    @abstractmethod
+    def _check_batches(self) -> None:
+        """Refuse batches where they cannot be, as far as that is known."""
 
     def _optioned(self, options: dict[str, Any]) -> Self:
         varied = self._with(self._variant.with_options(options))

@@ -65,7 +65,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, BaseException):
         yield ".args", value.args
         yield from ((f".{name}", part) for name, part in vars(value).items())
-    elif not isinstance(value, type) and hasattr(value, "__dict__"):
+    elif hasattr(value, "__dict__"):
         yield from ((f".{name}", part) for name, part in list(vars(value).items()))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import cloudpickle
 
 from modalnb.exception import DeserializationError, SerializationError
+from modalnb.payload import arriving
 from modalnb.payload.diagnose import find_culprit
 
 Frame = bytes | memoryview | pickle.PickleBuffer
@@ -117,8 +118,8 @@ def loads(frames: Any, what: str = "value") -> Any:
     """
     try:
         if isinstance(frames, bytes):
-            return pickle.loads(frames)
-        return pickle.loads(frames[0], buffers=frames[1:])
+            return arriving.loads(frames)
+        return arriving.loads(frames[0], frames[1:])
     except Exception as error:
         raise DeserializationError(
             f"The {what} arrived but cannot be rebuilt in {sys.executable}: "

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 WAKE_SECONDS = 0.02
 
+#: (lease, call id, index, code, payload) tuples
+Inputs = tuple[tuple[int, str, int, str, Any], ...]
+
 
 class Enactor:
     """The hands of a plane: sends to containers, callers and the operator."""
@@ -62,13 +65,29 @@ class Enactor:
     def _enact_batch(self, order: ev.RunBatch) -> None:
         self._run(m.BATCH, order.container_id, order.inputs)
 
-    def _run(self, op: str, container_id: str, inputs: tuple[tuple[Any, ...], ...]) -> None:
+    def _run(self, op: str, container_id: str, inputs: Inputs) -> None:
+        inputs = self._with_current_code(container_id, inputs)
         last = self._plane.ledger.calls.get(inputs[-1][1])
         if last is not None:
             self.last_callers[container_id] = [(last.caller, last.id)]
         self.send_code(container_id, {item[3] for item in inputs})
         self._plane.graph.begin(container_id, inputs)
         self._plane.send_to(container_id, {"op": op, "inputs": inputs})
+
+    def _with_current_code(self, container_id: str, inputs: Inputs) -> Inputs:
+        """Inputs of a class run the newest code, also those that came before it.
+
+        A container has one instance: with the code of its call each input would make it stop one
+        and start another as long as calls of both versions take turns.
+        """
+        record = self._plane.registry.record(self._plane.ledger.containers[container_id].pool.id)
+        if record is None or not record.is_service:
+            return inputs
+        code = record.code
+        return tuple(
+            (lease, call_id, index, code + named[named.index("#") :], payload)
+            for lease, call_id, index, named, payload in inputs
+        )
 
     def _enact_recall(self, order: ev.RecallLeases) -> None:
         self._plane.send_to(order.container_id, {"op": m.RECALL, "leases": order.leases})

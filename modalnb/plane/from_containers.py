@@ -205,11 +205,18 @@ class FromContainers:
     def _listeners(self, container_id: str, call_id: str | None) -> list[tuple[str, str]]:
         plane = self._plane
         if call_id is None:
-            container = plane.ledger.containers.get(container_id)
-            held = container.leases.values() if container else ()
-            running = {(item.call.caller, item.call.id): None for item in held if item}
-            return list(running) or plane.enactor.last_callers.get(container_id, [])
+            return self._bystanders(container_id)
         call = plane.ledger.calls.get(call_id)
         kept = plane.keeper.calls.get(call_id)
         caller = call.caller if call else kept.owner if kept else None
         return [(caller, call_id)] if caller else []
+
+    def _bystanders(self, container_id: str) -> list[tuple[str, str]]:
+        """Who hears what a container prints outside of any input."""
+        container = self._plane.ledger.containers.get(container_id)
+        if container is not None and container.ready_at is None:
+            # Whoever waits for it to start; each caller hears it once, whatever it has asked for.
+            return list({c.caller: (c.caller, c.id) for c in container.pool.ready}.values())
+        held = container.leases.values() if container else ()
+        running = {(item.call.caller, item.call.id): None for item in held if item}
+        return list(running) or self._plane.enactor.last_callers.get(container_id, [])

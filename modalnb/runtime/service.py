@@ -61,7 +61,7 @@ class Service:
         self._handle = handle
         self.instance: Any = None
 
-    def with_handle(self, handle: Handle) -> Service:
+    def with_handle(self, handle: Handle | None) -> Service:
         """The same, not started, for another handle."""
         return Service(self.kind, enter=self._enter, exit=self._exit, handle=handle)
 

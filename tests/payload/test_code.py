@@ -1,4 +1,4 @@
-"""Functions are pickled again exactly when something that they use has changed."""
+"""Functions and classes are pickled again exactly when something that they use has changed."""
 
 from __future__ import annotations
 
@@ -118,3 +118,77 @@ def test_handles_that_a_function_uses_are_found() -> None:
 def test_module_of_the_users_is_not_installed() -> None:
     assert code.is_installed(types)
     assert not code.is_installed(types.ModuleType("__main__"))
+
+
+CLASS = """
+rate = 2
+def helper(x): return x * rate
+class Base:
+    def inherited(self, x): return helper(x)
+class Model(Base):
+    size: int = 3
+    def predict(self, x): return helper(x) + self.size
+    @property
+    def both(self): return self.size + rate
+    @staticmethod
+    def static(): return rate
+"""
+
+
+def test_unchanged_class_is_pickled_once() -> None:
+    current = _definitions(_namespace(CLASS)["Model"])
+    assert current() is current()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "rate = 5",
+        "def helper(x): return -x",
+        "Model.size = 10",
+        "Model.predict = lambda self, x: 77",
+        "Base.inherited = lambda self, x: 77",
+        "Model.size, Model.rate = 3, 3",
+    ],
+)
+def test_whatever_a_class_uses_is_seen(change: str) -> None:
+    names = _namespace(CLASS)
+    current = _definitions(names["Model"])
+    before = current()
+    exec(change, names)
+    assert current().code != before.code
+    assert current() is current()
+
+
+def test_value_of_a_class_changed_in_place_is_seen() -> None:
+    names = _namespace("class A:\n    table = [1]")
+    current = _definitions(names["A"])
+    before = current()
+    assert current().code == before.code
+    names["A"].table.append(2)
+    assert current().code != before.code
+
+
+def test_class_that_a_function_uses_is_looked_into() -> None:
+    names = _namespace(CLASS + "\ndef f(x): return Model().predict(x)")
+    current = _definitions(names["f"])
+    before = current()
+    assert current() is before
+    names["rate"] = 5
+    assert current().code != before.code
+
+
+def test_carrier_travels_in_the_place_of_what_it_holds() -> None:
+    names = _namespace(CLASS)
+    carrier = ("carrier", names["Model"])
+    cache = CodeCache("Model")
+    assert cache.current(names["Model"], carrier) is cache.current(names["Model"], carrier)
+    label, kind = code.load(cache.current(names["Model"], carrier).blob)
+    assert label == "carrier"
+    assert kind().predict(1) == 5
+
+
+def test_unpicklable_value_of_a_class_is_named() -> None:
+    names = _namespace("import threading\nclass A:\n    lock = threading.Lock()")
+    with pytest.raises(SerializationError, match=r"class `f`.lock` of type _thread.lock"):
+        _definitions(names["A"])()
