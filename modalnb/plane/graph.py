@@ -9,9 +9,10 @@ from typing import Any
 
 from modalnb.messages import names_of_pool
 
-#: Calls, and inputs of each, that are remembered.
+#: Calls, inputs of each, and inputs in all that are remembered.
 MAX_CALLS = 10_000
 MAX_INPUTS = 1_000
+MAX_TOTAL = 100_000
 
 Parent = tuple[str, int]
 
@@ -32,6 +33,7 @@ class CallGraph:
 
     def __init__(self) -> None:
         self._calls: OrderedDict[str, CallNode] = OrderedDict()
+        self._inputs = 0
 
     def open(self, call_id: str, pool_id: str, module: str, parent: Parent | None) -> None:
         """A call begins."""
@@ -40,20 +42,32 @@ class CallGraph:
         self._calls[call_id] = CallNode(pool_id, module)
         if parent is not None and (node := self._calls.get(parent[0])):
             node.children.setdefault(parent[1], []).append(call_id)
-        if len(self._calls) > MAX_CALLS:
-            self._calls.popitem(last=False)
+        while len(self._calls) > MAX_CALLS or self._inputs > MAX_TOTAL:
+            _, oldest = self._calls.popitem(last=False)
+            self._inputs -= len(oldest.inputs)
 
     def begin(self, container_id: str, inputs: Iterable[tuple[Any, ...]]) -> None:
         """A container was given (lease, call id, index, …) tuples."""
-        for _, call_id, index, *_ in inputs:
-            if index < MAX_INPUTS and (node := self._calls.get(call_id)):
-                node.inputs[index] = ("pending", container_id)
+        for item in inputs:
+            if item[2] < MAX_INPUTS:
+                self._note(item[1], item[2], "pending", container_id)
 
     def finish(self, outputs: Iterable[tuple[str, int, str, Any]]) -> None:
         """Inputs have their outcomes."""
         for call_id, index, status, _ in outputs:
-            if index < MAX_INPUTS and (node := self._calls.get(call_id)):
-                node.inputs[index] = (status, node.inputs.get(index, ("", ""))[1])
+            if index < MAX_INPUTS:
+                self._note(call_id, index, status, None)
+
+    def _note(self, call_id: str, index: int, status: str, container_id: str | None) -> None:
+        node = self._calls.get(call_id)
+        if node is None:
+            return
+        known = node.inputs.get(index)
+        if known is None:
+            self._inputs += 1
+        elif container_id is None:
+            container_id = known[1]
+        node.inputs[index] = (status, container_id or "")
 
     def describe(self, call_id: str, count: int) -> list[dict[str, Any]] | None:
         """The first `count` inputs of a call with all that they led to; None: not remembered."""
