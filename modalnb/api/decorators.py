@@ -84,9 +84,10 @@ def batched(
         Milliseconds that the first input waits for others, 0 to 600,000; with 0 the batch is
         whatever waits at that moment.
     adaptive : bool, default False
-        Do not wait where it is unlikely to help: when, at the rate at which inputs have been
-        arriving, less than half an input is expected before the wait would be over. A lone caller
-        then gets its answer without the wait. Not in Modal.
+        Do not wait where it is unlikely to help: when, at the rate at which inputs have lately
+        been arriving while others were there, less than half an arrival is expected before the
+        wait would be over. A lone caller then gets its answer without the wait, while many
+        callers fill batches as ever. Not in Modal.
 
     Raises
     ------

@@ -11,8 +11,10 @@ from collections import Counter
 
 from modalnb.settings import BatchSettings
 
-#: An adaptive wait is kept while it is likelier than not to bring one more input.
+#: An adaptive wait is kept while it is likelier than not to bring more inputs.
 WORTHWHILE_ARRIVALS = 0.5
+#: What the arrivals of the past weigh when there is news of them.
+FADING = 0.8
 #: Upper bounds, in seconds, of the histogram of waits; the last one has none.
 WAIT_BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
@@ -33,13 +35,50 @@ def seal_at(
     now : float
         The present time.
     mean_gap : float, optional
-        Mean seconds between arrivals; None until it was measured.
+        Mean seconds until more inputs arrive; None until it was measured.
     """
     deadline = oldest + settings.wait
     if waiting >= settings.max_batch_size or deadline <= now:
         return now
     is_hopeless = mean_gap is not None and deadline - now < WORTHWHILE_ARRIVALS * mean_gap
     return now if settings.adaptive and is_hopeless else deadline
+
+
+class Arrivals:
+    """How soon more inputs arrive while there are some: what a wait for them can hope for.
+
+    Times without any input say nothing of that.  A lone caller, who asks again as soon as there is
+    an answer, makes many inputs a second, and yet none ever arrives while another one is there.
+    """
+
+    def __init__(self) -> None:
+        #: Since when there are inputs and none has arrived; None while there are none.
+        self._since: float | None = None
+        self._seconds = 0.0
+        self._count = 0.0
+
+    def note(self, now: float) -> None:
+        """Inputs have arrived; those that come at once count as one arrival."""
+        if self._since is not None:
+            self._fade(now - self._since, 1)
+        self._since = now
+
+    def end(self, now: float) -> None:
+        """There are no inputs any more."""
+        if self._since is not None:
+            self._fade(now - self._since, 0)
+        self._since = None
+
+    def _fade(self, seconds: float, count: int) -> None:
+        self._seconds = FADING * self._seconds + seconds
+        self._count = FADING * self._count + count
+
+    @property
+    def mean_gap(self) -> float | None:
+        """Mean seconds until more inputs arrive; infinite if none ever did, None: not measured."""
+        if self._count:
+            return self._seconds / self._count
+        return float("inf") if self._seconds else None
 
 
 class BatchTally:

@@ -55,7 +55,7 @@ class Dispatch:
             waiting=pool.waiting,
             oldest=now if is_full else pool.oldest,
             now=now,
-            mean_gap=pool.mean_gap,
+            mean_gap=pool.arrivals.mean_gap,
         )
         if at <= now:
             return True

@@ -73,6 +73,7 @@ def _validate_pool(pool: Pool, calls: list[Call]) -> None:
     assert pool.waiting_live == sum(call.waiting for call in live)
     assert pool.waiting == sum(call.waiting for call in calls)
     assert pool.leased_live == sum(call.leased for call in live)
+    assert pool.leased_live + pool.leased_durable == sum(call.leased for call in calls)
     assert 0 <= pool.failed <= pool.done
     indexed = sum(container in pool.slots for container in pool.containers.values())
     assert len(pool.slots) == indexed, "the index has only containers of the pool"

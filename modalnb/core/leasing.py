@@ -142,6 +142,8 @@ class Leasing:
     def place(self, pool: Pool, now: float, out: Outbox) -> None:
         """Lease waiting inputs to containers until either runs out."""
         self._dispatch.place(pool, now, out)
+        if pool.settings.batch is not None and not pool.has_inputs:
+            pool.arrivals.end(now)
 
     def batch_due(self, pool: Pool, now: float, out: Outbox) -> None:
         """The waiting inputs of a batched function may go now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 
-from modalnb.core.batching import BatchTally
+from modalnb.core.batching import Arrivals, BatchTally
 from modalnb.core.placement import SlotIndex
 from modalnb.core.records import Call, Container, Input
 from modalnb.settings import FunctionSettings
@@ -26,7 +26,7 @@ class Pool:
 
     __slots__ = (
         "_oldest",
-        "arrived_at",
+        "arrivals",
         "batch_at",
         "batches",
         "boot_failed_at",
@@ -39,10 +39,10 @@ class Pool:
         "failed",
         "id",
         "is_leaving",
+        "leased_durable",
         "leased_live",
         "mean_boot",
         "mean_duration",
-        "mean_gap",
         "ready",
         "retrying_durable",
         "retrying_live",
@@ -69,6 +69,7 @@ class Pool:
         self.retrying_live = 0
         self.retrying_durable = 0
         self.leased_live = 0
+        self.leased_durable = 0
         self.done = 0
         self.failed = 0
         #: Its function is no more; it goes when it has neither calls nor containers.
@@ -80,8 +81,7 @@ class Pool:
         #: Of a batched function: the time on the agenda, what has gone, and how inputs arrive.
         self.batch_at: float | None = None
         self.batches = BatchTally()
-        self.arrived_at: float | None = None
-        self.mean_gap: float | None = None
+        self.arrivals = Arrivals()
         self._oldest: float | None = None
         self.mean_duration: float | None = None
         self.mean_boot: float | None = None
@@ -93,6 +93,11 @@ class Pool:
     def waiting(self) -> int:
         """Inputs without a container."""
         return self.waiting_live + self.waiting_durable
+
+    @property
+    def has_inputs(self) -> bool:
+        """Whether inputs wait for a slot or execute."""
+        return bool(self.waiting or self.leased_live or self.leased_durable)
 
     @property
     def retrying(self) -> int:
@@ -118,6 +123,8 @@ class Pool:
         call.leased += change
         if call.kind == "live":
             self.leased_live += change
+        else:
+            self.leased_durable += change
 
     def count_retrying(self, call: Call, change: int) -> None:
         """Keep the counts when inputs of `call` begin or end to wait for a retry."""
@@ -133,7 +140,7 @@ class Pool:
             call.fresh.extend(items)
             self._note_queued(items[0], len(items))
             if self.settings.batch is not None:
-                self._note_arrival(items[0].since, len(items))
+                self.arrivals.note(items[0].since)
 
     def enqueue_front(self, item: Input, now: float) -> None:
         """Put an input before the others of its call once more; a new call goes first."""
@@ -149,11 +156,6 @@ class Pool:
         self.count_waiting(item.call, count)
         if self._oldest is not None:
             self._oldest = min(self._oldest, item.since)
-
-    def _note_arrival(self, now: float, count: int) -> None:
-        if self.arrived_at is not None:
-            self.mean_gap = mean(self.mean_gap, (now - self.arrived_at) / count)
-        self.arrived_at = now
 
     def peek(self) -> Input:
         """The input that :meth:`take` takes next."""

@@ -25,6 +25,10 @@ async def gathered(*awaitables: Any) -> list[Any]:
     return list(await asyncio.gather(*awaitables, return_exceptions=True))
 
 
+async def listed(results: Any) -> list[Any]:
+    return [result async for result in results]
+
+
 # -- the decorator -------------------------------------------------------------------------
 
 
@@ -100,19 +104,12 @@ def sizes(app: modalnb.App) -> modalnb.Function:
 
 def test_calls_of_every_kind_share_a_batch(sizes: modalnb.Function) -> None:
     async def main() -> list[Any]:
-        mapped = sizes.map.aio([2, 3])
         spawned = await sizes.spawn.aio(0)
-        one, first, second = await asyncio.gather(
-            sizes.remote.aio(1), anext(mapped), _later(mapped)
+        return await asyncio.gather(
+            spawned.get.aio(), sizes.remote.aio(1), listed(sizes.map.aio([2, 3]))
         )
-        return [await spawned.get.aio(), one, first, second]
 
-    assert asyncio.run(main()) == [(0, 4), (1, 4), (2, 4), (3, 4)]
-
-
-async def _later(results: Any) -> Any:
-    await asyncio.sleep(0)
-    return await anext(results)
+    assert asyncio.run(main()) == [(0, 4), (1, 4), [(2, 4), (3, 4)]]
 
 
 def test_each_caller_gets_its_own_element(app: modalnb.App) -> None:
@@ -459,7 +456,7 @@ def test_adaptive_batches_do_not_keep_a_lone_caller_waiting(app: modalnb.App) ->
 
 def test_adaptive_batches_fill_when_many_call(app: modalnb.App) -> None:
     @app.function(min_containers=1, max_containers=1)
-    @modalnb.batched(max_batch_size=8, wait_ms=200, adaptive=True)
+    @modalnb.batched(max_batch_size=8, wait_ms=400, adaptive=True)
     def work(xs: list[int]) -> list[int]:
         time.sleep(0.01)
         return [len(xs)] * len(xs)
@@ -470,5 +467,7 @@ def test_adaptive_batches_fill_when_many_call(app: modalnb.App) -> None:
     async def main() -> list[list[int]]:
         return await asyncio.gather(*(caller() for _ in range(8)))
 
+    for _ in range(4):
+        work.remote(0)
     sizes = [size for sizes in asyncio.run(main()) for size in sizes[2:]]
     assert sum(sizes) / len(sizes) > 4
