@@ -7,6 +7,7 @@ import functools
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -66,11 +67,12 @@ def test_function_that_cannot_take_lists_is_refused() -> None:
     def variable(*xs: list[int]) -> list[int]:
         return xs[0]
 
-    for function, text in [
+    cases: list[tuple[Callable[..., Any], str]] = [
         (defaults, "default argument `xs`"),
         (stream, "generator `stream`"),
         (variable, "variable argument `xs`"),
-    ]:
+    ]
+    for function, text in cases:
         with pytest.raises(InvalidError, match=text):
             modalnb.batched(max_batch_size=2, wait_ms=0)(function)
 
@@ -84,7 +86,7 @@ def test_wrong_order_and_twice_are_refused() -> None:
     with pytest.raises(InvalidError, match="twice"):
         batched(batched(work))
     with pytest.raises(InvalidError, match="Swap the order"):
-        batched(modalnb.App().function()(work))  # type: ignore[type-var]
+        batched(modalnb.App().function()(work))
 
 
 # -- what a batch is made of ---------------------------------------------------------------
@@ -103,7 +105,7 @@ def sizes(app: modalnb.App) -> modalnb.Function:
 
 
 def test_calls_of_every_kind_share_a_batch(sizes: modalnb.Function) -> None:
-    async def main() -> list[Any]:
+    async def main() -> Any:
         spawned = await sizes.spawn.aio(0)
         return await asyncio.gather(
             spawned.get.aio(), sizes.remote.aio(1), listed(sizes.map.aio([2, 3]))
@@ -151,9 +153,7 @@ def test_partial_batch_waits_for_wait_ms_and_not_longer(app: modalnb.App) -> Non
     assert 0.3 <= time.monotonic() - began < 1.5
 
 
-def test_wait_of_zero_takes_what_is_there(
-    app: modalnb.App, signal: Any, wait_until: Any
-) -> None:
+def test_wait_of_zero_takes_what_is_there(app: modalnb.App, signal: Any, wait_until: Any) -> None:
     gate = signal("gate")
 
     @app.function(max_containers=1)
@@ -413,9 +413,7 @@ def test_sizes_and_waits_are_in_the_snapshot(app: modalnb.App) -> None:
     assert sum(count for bound, count in snapshot.batch_waits if bound > 0.1) >= 1
 
 
-def test_capacity_of_a_container_is_a_batch(
-    app: modalnb.App, signal: Any, wait_until: Any
-) -> None:
+def test_capacity_of_a_container_is_a_batch(app: modalnb.App, signal: Any, wait_until: Any) -> None:
     gate = signal("gate")
 
     @app.function(max_containers=3)
