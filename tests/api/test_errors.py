@@ -201,7 +201,7 @@ def test_generator_function_is_refused(app: modalnb.App) -> None:
     def count() -> Any:
         yield 1
 
-    with pytest.raises(InvalidError, match="generator function"):
+    with pytest.raises(InvalidError, match="`count` is a generator"):
         count.remote()
 
 
