@@ -1,0 +1,214 @@
+"""The tunnel between the web gateway and containers: ASGI events as frames on a stream socket.
+
+A container dials the gateway, so containers listen on nothing.  A frame is four bytes of length,
+one byte of kind and the payload; there is no HTTP inside, hence nothing to smuggle.
+
+=========  =====================  =============================================================
+kind       from → to              payload
+=========  =====================  =============================================================
+TAKE       container → gateway    the secret of the lease that the container works on
+OPEN       gateway → container    one request: its scope and its timeout
+START      container → gateway    status and headers of the response
+DATA       both ways              a piece of a body, more follow
+LAST       both ways              the last piece of a body
+EVENT      both ways              any other ASGI event, as of WebSockets
+GONE       gateway → container    the client has disconnected
+DONE       container → gateway    the app has returned; how, if not well
+RELEASE    gateway → container    the lease is over
+=========  =====================  =============================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgpack
+
+TAKE, OPEN, START, DATA, LAST, EVENT, GONE, DONE, RELEASE = range(1, 10)
+
+#: Read ahead and written ahead at most, in each direction of each connection.
+HIGH_WATER = 256 * 1024
+#: The largest frame that is not the piece of a body: a WebSocket message and its frills.
+MAX_FRAME = 4 * 2**20
+#: The largest piece of a body in one frame; the length has four bytes.
+MAX_PIECE = 2**30
+#: Payloads below this size are copied behind their head, which is cheaper than a second write.
+_JOINED = 16 * 1024
+
+_HEAD = struct.Struct(">IB")
+_CLOSED = (GONE, b"")
+
+Frame = tuple[int, bytes]
+
+pack: Callable[[Any], bytes] = msgpack.Packer(autoreset=True).pack
+
+
+def unpack(payload: bytes) -> Any:
+    """Rebuild what :func:`pack` packed; sequences come back as tuples."""
+    return msgpack.unpackb(payload, use_list=False)
+
+
+class Channel(asyncio.Protocol):
+    """One connection of the tunnel, with bounded memory: who reads slowly slows the writer."""
+
+    def __init__(self, on_take: Callable[[Channel, bytes], None] | None = None) -> None:
+        #: Called with the secret when the container takes up a lease on this connection.
+        self.on_take = on_take
+        #: Called when the client or the other end is gone, ahead of what is still to be read.
+        self.on_gone: Callable[[], None] | None = None
+        self.is_closed = False
+        self._transport: asyncio.Transport
+        self._frames: deque[Frame] = deque()
+        self._queued = 0
+        self._is_paused = False
+        self._readers: list[asyncio.Future[None]] = []
+        self._writers: list[asyncio.Future[None]] = []
+        self._is_full = False
+        self._rest = b""
+        #: The kind of the body frame whose payload still arrives, and how much of it is missing.
+        self._body = (0, 0)
+
+    # -- reading ---------------------------------------------------------------------------
+
+    async def next(self) -> Frame:
+        """The next frame; ``GONE`` for ever once the connection is lost."""
+        while not self._frames:
+            if self.is_closed:
+                return _CLOSED
+            await _turn(self._readers)
+        frame = self._frames.popleft()
+        self._queued -= len(frame[1])
+        if self._is_paused and self._queued < HIGH_WATER // 2:
+            self._is_paused = False
+            self._transport.resume_reading()
+        return frame
+
+    def put(self, kind: int, payload: bytes = b"") -> None:
+        """Let a reader of this end have a frame, as if it had arrived."""
+        self._frames.append((kind, payload))
+        self._queued += len(payload)
+        if self._queued > HIGH_WATER and not self._is_paused and not self.is_closed:
+            self._is_paused = True
+            self._transport.pause_reading()
+        _wake(self._readers)
+
+    def data_received(self, data: bytes) -> None:
+        """Cut what has arrived into frames; pieces of bodies are passed on as they come."""
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        at, end = 0, len(data)
+        while at < end:
+            kind, missing = self._body
+            if missing:
+                piece = data[at : at + missing]
+                at += len(piece)
+                self._take_piece(kind, missing - len(piece), piece)
+                continue
+            if end - at < _HEAD.size:
+                break
+            length, kind = _HEAD.unpack_from(data, at)
+            if kind in (DATA, LAST):
+                at += _HEAD.size
+                self._body = (kind, length)
+                if not length:
+                    self._take(kind, b"")
+            elif length > MAX_FRAME:
+                self.close()
+                return
+            elif end - at - _HEAD.size < length:
+                break
+            else:
+                at += _HEAD.size + length
+                self._take(kind, data[at - length : at])
+        if at < end:
+            self._rest = data[at:]
+
+    def _take_piece(self, kind: int, missing: int, piece: bytes) -> None:
+        self._body = (kind, missing)
+        self._take(DATA if missing else kind, piece)
+
+    def _take(self, kind: int, payload: bytes) -> None:
+        if kind == TAKE:
+            if self.on_take is None:
+                self.close()
+            else:
+                self.on_take(self, payload)
+            return
+        if kind == GONE and self.on_gone is not None:
+            self.on_gone()
+        self.put(kind, payload)
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def write(self, kind: int, payload: bytes = b"") -> None:
+        """Send a frame; without effect once the connection is lost."""
+        if self.is_closed:
+            return
+        if len(payload) > MAX_PIECE:
+            self.write(DATA, payload[:MAX_PIECE])
+            self.write(kind, payload[MAX_PIECE:])
+            return
+        head = _HEAD.pack(len(payload), kind)
+        if len(payload) < _JOINED:
+            self._transport.write(b"".join((head, payload)))
+        else:
+            self._transport.write(head)
+            self._transport.write(payload)
+
+    async def drain(self) -> None:
+        """Wait until the other end has taken most of what was written."""
+        while self._is_full:
+            await _turn(self._writers)
+
+    def pause_writing(self) -> None:
+        """The transport holds enough."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """The transport has room again."""
+        self._is_full = False
+        _wake(self._writers)
+
+    # -- the connection --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
+        # Transports of uvloop are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(HIGH_WATER)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone: whoever waits for anything on it goes on."""
+        self.is_closed = True
+        self.resume_writing()
+        if self.on_gone is not None:
+            self.on_gone()
+        _wake(self._readers)
+
+    def close(self) -> None:
+        """End the connection."""
+        self.is_closed = True
+        self._transport.close()
+
+
+async def _turn(waiting: list[asyncio.Future[None]]) -> None:
+    turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiting.append(turn)
+    try:
+        await turn
+    except asyncio.CancelledError:
+        if turn in waiting:
+            waiting.remove(turn)
+        raise
+
+
+def _wake(waiting: list[asyncio.Future[None]]) -> None:
+    woken = waiting[:]
+    waiting.clear()
+    for turn in woken:
+        if not turn.done():
+            turn.set_result(None)

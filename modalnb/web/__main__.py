@@ -1,0 +1,122 @@
+"""The gateway process: ``python -m modalnb.web``.
+
+It reads one JSON line of options from its standard input, writes JSON lines to its standard
+output, first where it listens and then what containers print for it, and ends when its standard
+input is closed or the plane is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from modalnb.web.gateway import Gateway
+from modalnb.web.keys import KeyRing
+from modalnb.web.lounge import Lounge
+from modalnb.web.plane_line import PlaneLine
+from modalnb.web.rate import Rate
+from modalnb.web.routes import Routes
+from modalnb.web.server import bind, make_server
+
+CLOSE_SECONDS = 5.0
+DEFAULT_DOMAIN = "localhost"
+
+
+def _say(facts: dict[str, Any]) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(facts) + "\n")
+        sys.stdout.flush()
+
+
+async def _main(options: dict[str, Any]) -> None:
+    from distributed import Security
+
+    loop = asyncio.get_running_loop()
+    credentials = options.get("credentials")
+    security = Security(require_encryption=True, **credentials) if credentials else None
+    line = PlaneLine()
+    stub = await line.connect(options["address"], security)
+    lounge = Lounge()
+    await lounge.open(options.get("address_for_containers"), security)
+    routes = Routes(
+        lambda: asyncio.wrap_future(stub.ask("web")), options.get("domain") or DEFAULT_DOMAIN
+    )
+    gateway = Gateway(
+        stub,
+        routes,
+        lounge,
+        Rate(options.get("rate", 200.0)),
+        KeyRing(),
+        lambda lines: _say({"printed": lines}),
+    )
+    bound = bind(options.get("host", "127.0.0.1"), options.get("port", 0))
+    server = make_server(gateway)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    loop.add_reader(0, _on_input, stop)
+    lost = asyncio.ensure_future(line.wait_lost())
+    lost.add_done_callback(lambda _: stop())
+    _say({"port": bound.getsockname()[1], "pid": os.getpid()})
+    try:
+        await server.serve(sockets=[bound])
+    finally:
+        lost.cancel()
+        lounge.close()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(line.close(), CLOSE_SECONDS)
+
+
+def _on_input(stop: Callable[[], None]) -> None:
+    """The parent keeps our standard input open and never writes: to read is to see its end."""
+    if not os.read(0, 4096):
+        stop()
+
+
+def _read_options() -> dict[str, Any]:
+    text = b""
+    while not text.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            break
+        text += byte
+    options: dict[str, Any] = json.loads(text)
+    return options
+
+
+def _allow_connections() -> None:
+    """Each request may hold two descriptors, and the usual limit is far below what may wait."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()  # type: ignore[no-any-return]
+
+
+def main() -> None:
+    """Be a gateway until the parent or the plane is gone."""
+    options = _read_options()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
+    _allow_connections()
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(_main(options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""The gateway as an ASGI app: finds the function, keeps the limits, has the request answered."""
+
+from __future__ import annotations
+
+import html
+import time
+from typing import Any
+from urllib.parse import unquote
+
+from modalnb.plane.stub import Stub
+from modalnb.web import headers as head
+from modalnb.web.asgi import Receive, Scope, Send
+from modalnb.web.keys import KeyRing
+from modalnb.web.leases import LeaseBook
+from modalnb.web.lounge import Lounge
+from modalnb.web.rate import Rate
+from modalnb.web.relay import ClientGoneError, Relay
+from modalnb.web.replies import ProblemError, reply, reply_problem
+from modalnb.web.routes import Match, Route, Routes
+from modalnb.web.sockets import SocketRelay
+
+#: The largest body of a request; Modal's own limit.
+MAX_BODY = 4 * 2**30
+
+
+class Gateway:
+    """Answers every request: by a web function, or with a problem that says what is wrong."""
+
+    def __init__(
+        self, stub: Stub, routes: Routes, lounge: Lounge, rate: Rate, keys: KeyRing, printer: Any
+    ) -> None:
+        self._stub = stub
+        self._routes = routes
+        self._lounge = lounge
+        self._rate = rate
+        self._keys = keys
+        self._printer = printer
+        self.books: dict[str, LeaseBook] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request or one WebSocket."""
+        try:
+            await self._serve(scope, receive, send)
+        except ProblemError as problem:
+            await reply_problem(scope, send, problem)
+        except ClientGoneError:
+            pass
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/" and scope["type"] == "http" and await self._show_index(scope, send):
+            return
+        match = await self._routes.match(scope)
+        self._check_key(match.route, scope)
+        self._check_rate()
+        self._check_size(scope)
+        if match.root and not match.rest:
+            if _is_page(scope):
+                await _redirect(scope, send)
+                return
+            match = Match(route=match.route, root=match.root, rest=b"/")
+        root = head.prefix_of(scope["headers"]) + match.root
+        path = unquote(match.rest.decode("ascii"))
+        passed_on = head.passed_on_scope(scope, root, match.rest, path)
+        book = self._book(match.route.pool_id)
+        if scope["type"] == "websocket":
+            await SocketRelay(book, receive, send).run(passed_on, match.route.timeout)
+        else:
+            relay = Relay(book, scope, receive, send)
+            await relay.read_first()
+            await relay.run(passed_on, match.route.timeout)
+
+    def _book(self, pool_id: str) -> LeaseBook:
+        book = self.books.get(pool_id)
+        if book is None:
+            book = self.books[pool_id] = LeaseBook(
+                self._stub, pool_id, self._lounge.place, self._lounge.by_secret, self._printer
+            )
+        return book
+
+    # -- limits ----------------------------------------------------------------------------
+
+    def _check_key(self, route: Route, scope: Scope) -> None:
+        if not route.web.requires_proxy_auth:
+            return
+        given = [head.value_of(scope["headers"], name) for name in (b"modal-key", b"modal-secret")]
+        key, secret = [(value or b"").decode("utf-8", "surrogateescape") for value in given]
+        if not self._keys.admits(key, secret):
+            raise ProblemError(
+                401,
+                f"`{route.name}` needs the headers Modal-Key and Modal-Secret of a key that "
+                "`modalnb token new` has made.",
+                headers=[(b"www-authenticate", b"Modal-Key")],
+            )
+
+    def _check_rate(self) -> None:
+        wait = self._rate.admit(time.monotonic())
+        if wait:
+            raise ProblemError(
+                429,
+                f"More than {self._rate.per_second:g} requests a second. Try again later.",
+                retry_after=wait,
+                limit="web requests a second",
+                maximum=self._rate.per_second,
+            )
+
+    def _check_size(self, scope: Scope) -> None:
+        length = head.value_of(scope["headers"], b"content-length")
+        if length is not None and int(length) > MAX_BODY:
+            raise ProblemError(413, f"A body may have {MAX_BODY >> 30} GiB.")
+
+    # -- pages of its own ------------------------------------------------------------------
+
+    async def _show_index(self, scope: Scope, send: Send) -> bool:
+        """Show what there is at the root, unless the host names a function."""
+        try:
+            await self._routes.match(scope)
+        except ProblemError:
+            pass
+        else:
+            return False
+        prefix = head.prefix_of(scope["headers"]).decode("ascii")
+        items = [
+            f'<li><a href="{html.escape(f"{prefix}/{route.app}/{route.name}/")}">'
+            f"{html.escape(route.app)} / {html.escape(route.name)}</a></li>"
+            for route in self._routes.all()
+        ]
+        listed = "".join(items) or "<li>none yet</li>"
+        page = f"<!doctype html><title>modalnb</title><h1>Web functions</h1><ul>{listed}</ul>"
+        await reply(send, 200, page.encode(), b"text/html; charset=utf-8")
+        return True
+
+
+def _is_page(scope: Scope) -> bool:
+    """Whether a browser asks for a page, whose relative links need the slash at the end."""
+    accept = head.value_of(scope["headers"], b"accept") or b""
+    return scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and b"text/html" in accept
+
+
+async def _redirect(scope: Scope, send: Send) -> None:
+    query = scope["query_string"]
+    target = head.prefix_of(scope["headers"]) + scope["raw_path"] + b"/"
+    location = target + b"?" + query if query else target
+    await reply(send, 307, b"", b"text/plain", [(b"location", location)])
