@@ -58,7 +58,8 @@ class Lifespan:
         assert self._task is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._events.put_nowait({"type": kind})
-        await asyncio.wait([self._answer, self._task], return_when=asyncio.FIRST_COMPLETED)
+        parts: list[asyncio.Future[Any]] = [self._answer, self._task]
+        await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         # An app that ends instead of answering does not know the protocol.
         return self._answer.result() or None if self._answer.done() else None
 

@@ -110,7 +110,7 @@ class Program:
 
     async def _watch(self) -> None:
         """End the container when nobody listens any more: another one takes its place."""
-        while await self._accepts():
+        while await self._accepts():  # noqa: ASYNC110  (a port has no event for it)
             await asyncio.sleep(WATCH_SECONDS)
         self._die()
 

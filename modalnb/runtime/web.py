@@ -86,9 +86,11 @@ class WebService:
         return count
 
     async def _answer(self, channel: Channel, payload: bytes) -> None:
-        scope, timeout = tunnel.unpack(payload)
+        scope, timeout, body, has_more = tunnel.unpack(payload)
         scope["headers"] = list(scope["headers"])
         scope["state"] = self._lifespan.state.copy()
+        if scope["type"] == "http":
+            channel.put(tunnel.DATA if has_more else tunnel.LAST, body)
         await asgi.answer(self._app, channel, scope, timeout)
 
     async def _enter(self, place: Place) -> Channel:

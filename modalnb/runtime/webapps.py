@@ -29,7 +29,7 @@ def build_app(raw: Callable[..., Any], settings: WebSettings) -> App:
 
 
 def _build_asgi(raw: Callable[..., Any], _: WebSettings) -> App:
-    return _checked(raw(), raw, "an ASGI app")
+    return _checked(raw(), raw, "an ASGI app")  # type: ignore[no-any-return]
 
 
 def _build_wsgi(raw: Callable[..., Any], _: WebSettings) -> App:

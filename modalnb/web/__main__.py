@@ -24,7 +24,7 @@ from modalnb.web.lounge import Lounge
 from modalnb.web.plane_line import PlaneLine
 from modalnb.web.rate import Rate
 from modalnb.web.routes import Routes
-from modalnb.web.server import bind, make_server
+from modalnb.web.server import Server, bind
 
 CLOSE_SECONDS = 5.0
 DEFAULT_DOMAIN = "localhost"
@@ -58,19 +58,21 @@ async def _main(options: dict[str, Any]) -> None:
         lambda lines: _say({"printed": lines}),
     )
     bound = bind(options.get("host", "127.0.0.1"), options.get("port", 0))
-    server = make_server(gateway)
+    server = Server(gateway)
 
     def stop() -> None:
         server.should_exit = True
 
     loop.add_reader(0, _on_input, stop)
     lost = asyncio.ensure_future(line.wait_lost())
+    heads = asyncio.ensure_future(server.watch_heads())
     lost.add_done_callback(lambda _: stop())
     _say({"port": bound.getsockname()[1], "pid": os.getpid()})
     try:
         await server.serve(sockets=[bound])
     finally:
         lost.cancel()
+        heads.cancel()
         lounge.close()
         with contextlib.suppress(Exception):
             await asyncio.wait_for(line.close(), CLOSE_SECONDS)
@@ -105,7 +107,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
         import uvloop
     except ImportError:
         return asyncio.new_event_loop()
-    return uvloop.new_event_loop()  # type: ignore[no-any-return]
+    return uvloop.new_event_loop()
 
 
 def main() -> None:

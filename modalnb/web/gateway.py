@@ -13,10 +13,11 @@ from modalnb.web.asgi import Receive, Scope, Send
 from modalnb.web.keys import KeyRing
 from modalnb.web.leases import LeaseBook
 from modalnb.web.lounge import Lounge
+from modalnb.web.patrol import Patrol
 from modalnb.web.rate import Rate
-from modalnb.web.relay import ClientGoneError, Relay
+from modalnb.web.relay import WATCH_SECONDS, ClientGoneError, Relay
 from modalnb.web.replies import ProblemError, reply, reply_problem
-from modalnb.web.routes import Match, Route, Routes
+from modalnb.web.routes import Route, Routes
 from modalnb.web.sockets import SocketRelay
 
 #: The largest body of a request; Modal's own limit.
@@ -35,6 +36,7 @@ class Gateway:
         self._rate = rate
         self._keys = keys
         self._printer = printer
+        self._patrol = Patrol(WATCH_SECONDS)
         self.books: dict[str, LeaseBook] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,26 +49,33 @@ class Gateway:
             pass
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/" and scope["type"] == "http" and await self._show_index(scope, send):
+        named = head.first_values(scope["headers"])
+        is_root = scope["path"] == "/" and scope["type"] == "http"
+        if is_root and await self._show_index(scope, named, send):
             return
-        match = await self._routes.match(scope)
-        self._check_key(match.route, scope)
+        match = await self._routes.match(scope, named)
+        if match.route.web.requires_proxy_auth:
+            self._check_key(match.route, named)
         self._check_rate()
-        self._check_size(scope)
-        if match.root and not match.rest:
-            if _is_page(scope):
-                await _redirect(scope, send)
+        prefix = head.prefix_of(named)
+        rest = match.rest
+        if not rest:
+            if _is_page(scope, named):
+                await _redirect(scope, prefix, send)
                 return
-            match = Match(route=match.route, root=match.root, rest=b"/")
-        root = head.prefix_of(scope["headers"]) + match.root
-        path = unquote(match.rest.decode("ascii"))
-        passed_on = head.passed_on_scope(scope, root, match.rest, path)
+            rest = b"/"
+        path = rest.decode("ascii")
+        if "%" in path:
+            path = unquote(path)
+        passed_on = head.passed_on_scope(scope, prefix + match.root, rest, path)
         book = self._book(match.route.pool_id)
         if scope["type"] == "websocket":
             await SocketRelay(book, receive, send).run(passed_on, match.route.timeout)
         else:
-            relay = Relay(book, scope, receive, send)
-            await relay.read_first()
+            relay = Relay(book, self._patrol, scope, receive, send)
+            if head.has_body(named):
+                _check_size(named)
+                await relay.read_first()
             await relay.run(passed_on, match.route.timeout)
 
     def _book(self, pool_id: str) -> LeaseBook:
@@ -79,11 +88,9 @@ class Gateway:
 
     # -- limits ----------------------------------------------------------------------------
 
-    def _check_key(self, route: Route, scope: Scope) -> None:
-        if not route.web.requires_proxy_auth:
-            return
-        given = [head.value_of(scope["headers"], name) for name in (b"modal-key", b"modal-secret")]
-        key, secret = [(value or b"").decode("utf-8", "surrogateescape") for value in given]
+    def _check_key(self, route: Route, named: head.Named) -> None:
+        given = [named.get(name, b"") for name in (b"modal-key", b"modal-secret")]
+        key, secret = [value.decode("utf-8", "surrogateescape") for value in given]
         if not self._keys.admits(key, secret):
             raise ProblemError(
                 401,
@@ -103,22 +110,17 @@ class Gateway:
                 maximum=self._rate.per_second,
             )
 
-    def _check_size(self, scope: Scope) -> None:
-        length = head.value_of(scope["headers"], b"content-length")
-        if length is not None and int(length) > MAX_BODY:
-            raise ProblemError(413, f"A body may have {MAX_BODY >> 30} GiB.")
-
     # -- pages of its own ------------------------------------------------------------------
 
-    async def _show_index(self, scope: Scope, send: Send) -> bool:
+    async def _show_index(self, scope: Scope, named: head.Named, send: Send) -> bool:
         """Show what there is at the root, unless the host names a function."""
         try:
-            await self._routes.match(scope)
+            await self._routes.match(scope, named)
         except ProblemError:
             pass
         else:
             return False
-        prefix = head.prefix_of(scope["headers"]).decode("ascii")
+        prefix = head.prefix_of(named).decode("ascii")
         items = [
             f'<li><a href="{html.escape(f"{prefix}/{route.app}/{route.name}/")}">'
             f"{html.escape(route.app)} / {html.escape(route.name)}</a></li>"
@@ -130,14 +132,19 @@ class Gateway:
         return True
 
 
-def _is_page(scope: Scope) -> bool:
+def _check_size(named: head.Named) -> None:
+    if int(named.get(b"content-length", b"0")) > MAX_BODY:
+        raise ProblemError(413, f"A body may have {MAX_BODY >> 30} GiB.")
+
+
+def _is_page(scope: Scope, named: head.Named) -> bool:
     """Whether a browser asks for a page, whose relative links need the slash at the end."""
-    accept = head.value_of(scope["headers"], b"accept") or b""
-    return scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and b"text/html" in accept
+    is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+    return is_read and b"text/html" in named.get(b"accept", b"")
 
 
-async def _redirect(scope: Scope, send: Send) -> None:
+async def _redirect(scope: Scope, prefix: bytes, send: Send) -> None:
     query = scope["query_string"]
-    target = head.prefix_of(scope["headers"]) + scope["raw_path"] + b"/"
+    target = prefix + scope["raw_path"] + b"/"
     location = target + b"?" + query if query else target
     await reply(send, 307, b"", b"text/plain", [(b"location", location)])

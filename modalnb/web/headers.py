@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from modalnb.web.asgi import Scope
 
 Pair = tuple[bytes, bytes]
+Named = dict[bytes, bytes]
 
 #: Of one connection only, so not passed on; and the keys, which are for the gateway.
 _HOP_BY_HOP = frozenset(
@@ -28,6 +29,9 @@ _HOP_BY_HOP = frozenset(
 _REPLACED = frozenset({b"x-forwarded-for", b"x-forwarded-prefix", b"transfer-encoding"})
 _STOPPED_REQUEST = _HOP_BY_HOP | _REPLACED
 _STOPPED_RESPONSE = _HOP_BY_HOP | {b"transfer-encoding"}
+_NEVER_NAMED = frozenset(
+    {b"close", b"content-length", b"content-type", b"host", b"keep-alive", b"upgrade"}
+)
 _PREFIX = re.compile(rb"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?\Z")
 _MAX_PREFIX = 1024
 
@@ -35,14 +39,19 @@ _MAX_PREFIX = 1024
 _EXTENSIONS = ("http.response.trailers", "http.response.early_hint", "websocket.http.response")
 
 
-def value_of(headers: Iterable[Pair], wanted: bytes) -> bytes | None:
-    """The first value of a header."""
-    return next((value for name, value in headers if name == wanted), None)
+def first_values(headers: Sequence[Pair]) -> Named:
+    """Each header's first value, by its name in lower case."""
+    return dict(reversed(headers))
 
 
-def prefix_of(headers: Iterable[Pair]) -> bytes:
+def has_body(named: Named) -> bool:
+    """Whether a request has a body, or says so."""
+    return b"transfer-encoding" in named or named.get(b"content-length", b"0") != b"0"
+
+
+def prefix_of(named: Named) -> bytes:
     """The path under which a proxy in front of the gateway shows it, as it says itself."""
-    prefix = value_of(headers, b"x-forwarded-prefix")
+    prefix = named.get(b"x-forwarded-prefix")
     if prefix is None or len(prefix) > _MAX_PREFIX or not _PREFIX.match(prefix):
         return b""
     return prefix.rstrip(b"/")

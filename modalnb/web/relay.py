@@ -8,8 +8,9 @@ from typing import Any
 from modalnb import tunnel
 from modalnb.tunnel import Channel
 from modalnb.web.asgi import Event, Receive, Scope, Send
-from modalnb.web.headers import passed_on_headers, value_of
+from modalnb.web.headers import passed_on_headers
 from modalnb.web.leases import Lease, LeaseBook
+from modalnb.web.patrol import Patrol
 from modalnb.web.replies import ProblemError
 
 #: The first part of a body must be here so soon after the head; Modal's own limit.
@@ -33,8 +34,11 @@ class AbortError(Exception):
 class Relay:
     """One HTTP request on its way, from its first byte to the end of its response."""
 
-    def __init__(self, book: LeaseBook, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, book: LeaseBook, patrol: Patrol, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         self._book = book
+        self._patrol = patrol
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -48,18 +52,13 @@ class Relay:
     # -- before a container has it ---------------------------------------------------------
 
     async def read_first(self) -> None:
-        """Wait for the first part of the body, if there is one.
+        """Wait for the first part of the body.
 
         Raises
         ------
         ProblemError
             408, if it does not come.
         """
-        headers = self._scope["headers"]
-        if value_of(headers, b"content-length") in (None, b"0") and (
-            value_of(headers, b"transfer-encoding") is None
-        ):
-            return
         try:
             self._body = await asyncio.wait_for(self._receive(), BODY_SECONDS)
         except TimeoutError:
@@ -115,7 +114,8 @@ class Relay:
             If the answer breaks off.
         """
         is_first_try = True
-        opening = tunnel.pack((passed_on, timeout))
+        body = self._body
+        opening = tunnel.pack((passed_on, timeout, body["body"], body["more_body"]))
         while True:
             lease = await self.wait_lease(first=not is_first_try)
             if await self._try(lease, opening):
@@ -139,20 +139,18 @@ class Relay:
         channel = lease.channel
         assert channel is not None
         channel.write(tunnel.OPEN, opening)
-        channel.write(tunnel.DATA if self._body["more_body"] else tunnel.LAST, self._body["body"])
-        timer = None
         if self._body["more_body"]:
             self._read_on(channel)
         else:
-            timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._read_on, channel)
+            self._patrol.enter(self, lambda: self._read_on(channel))
         is_over = False
         try:
             outcome = await self._pass_back(channel)
             is_over = True
         finally:
-            if timer is not None:
-                timer.cancel()
-            self._stop_reading()
+            self._patrol.leave(self)
+            if self._reader is not None:
+                self._stop_reading()
             if not is_over:
                 wind_down(self._book, lease)
         if outcome is None:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from modalnb.web.asgi import Scope
-from modalnb.web.headers import value_of
+from modalnb.web.headers import Named
 from modalnb.web.replies import ProblemError
 from modalnb.websettings import WebSettings
 
@@ -54,7 +54,9 @@ class Match:
 class Routes:
     """The web functions that the plane knows."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[Iterable[dict[str, Any]]]], domain: str):
+    def __init__(
+        self, fetch: Callable[[], Awaitable[Iterable[dict[str, Any]]]], domain: str
+    ) -> None:
         self._fetch = fetch
         self._suffix = f".{domain}".encode()
         self._by_path: dict[tuple[bytes, bytes], Route] = {}
@@ -66,7 +68,7 @@ class Routes:
         """All of them, in the order of their URLs."""
         return [route for _, route in sorted(self._by_path.items())]
 
-    async def match(self, scope: Scope) -> Match:
+    async def match(self, scope: Scope, named: Named) -> Match:
         """The function that a request is for.
 
         Raises
@@ -74,11 +76,11 @@ class Routes:
         ProblemError
             404, if there is none.
         """
-        found = self._find(scope)
+        found = self._find(scope, named)
         age = time.monotonic() - self._asked_at
         if found is None and age > MISS_SECONDS:
             await self.refresh()
-            found = self._find(scope)
+            found = self._find(scope, named)
         elif age > FRESH_SECONDS and self._asking is None:
             self._asking = asyncio.ensure_future(self.refresh())
         if found is None:
@@ -100,20 +102,24 @@ class Routes:
         self._by_path = {(r.app.encode(), r.name.encode()): r for r in routes}
         self._by_host = {r.host_label.encode(): r for r in routes}
 
-    def _find(self, scope: Scope) -> Match | None:
+    def _find(self, scope: Scope, named: Named) -> Match | None:
         path: bytes = scope["raw_path"]
-        host = (value_of(scope["headers"], b"host") or b"").partition(b":")[0].lower()
+        host = named.get(b"host", b"").partition(b":")[0].lower()
         if host.endswith(self._suffix):
             route = self._by_host.get(host.removesuffix(self._suffix))
             if route is not None:
                 return Match(route=route, root=b"", rest=path)
         # Only what the client wrote decides: a decoded slash is no border.
-        _, app, name, *rest = (*path.split(b"/", 3), b"", b"")[:4]
-        route = self._by_path.get((unquote_to_bytes(app), unquote_to_bytes(name)))
+        app, name = (*path.split(b"/", 3), b"", b"")[1:3]
+        if b"%" in app or b"%" in name:
+            app, name = unquote_to_bytes(app), unquote_to_bytes(name)
+        route = self._by_path.get((app, name))
         if route is None:
             return None
-        root = b"/" + app + b"/" + name
-        return Match(route=route, root=root, rest=path.removeprefix(root))
+        # The root as it was written, so that both together are what was asked for.
+        end = path.find(b"/", path.find(b"/", 1) + 1)
+        root = path if end < 0 else path[:end]
+        return Match(route=route, root=root, rest=path[len(root) :])
 
 
 def _route_of(facts: dict[str, Any]) -> Route:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from typing import Any
 
 import uvicorn
@@ -11,95 +12,89 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 #: The largest head of a request: its URL and all of its headers.
 MAX_HEAD = 64 * 1024
-#: How long a client may take to send the head.
+#: How long a client may take to send the head, and how often that is looked at.
 HEAD_SECONDS = 30.0
+LOOK_SECONDS = 5.0
+#: The largest message of a WebSocket; Modal's own limit.
 MAX_MESSAGE = 2 * 2**20
 GRACE_SECONDS = 5
 
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_REFUSAL = b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_TOO_LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
+_TOO_SLOW = _REFUSAL % b"408 Request Timeout"
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which by itself takes heads of any size and for any time."""
 
+    #: How much of an unfinished head is here, and since when one is due.
+    _head = 0
+    _due_since: float | None = None
+
     def connection_made(self, transport: Any) -> None:
         """A client is here; it should say something."""
+        self._due_since = time.monotonic()
         super().connection_made(transport)
-        self._timer: asyncio.TimerHandle | None = None
-        self._head = 0
-        self._await_head()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
-        self._has_head()
-        super().connection_lost(exc)
-
-    def _await_head(self) -> None:
-        self._has_head()
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._give_up)
-
-    def _has_head(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _give_up(self) -> None:
-        self.transport.write(_TOO_SLOW)
-        self.transport.close()
+    def data_received(self, data: bytes) -> None:
+        """Something of a request."""
+        was_due = self._due_since is not None
+        super().data_received(data)
+        if self._due_since is None:
+            self._head = 0
+        elif was_due:
+            self._head += len(data)
+            if self._head > MAX_HEAD:
+                self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._head = 0
-        self._await_head()
+        self._due_since = time.monotonic()
         super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the URL."""
-        self._grow(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
-        self._grow(len(name) + len(value))
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is here."""
-        self._has_head()
+        self._due_since = None
         super().on_headers_complete()
 
-    def _grow(self, size: int) -> None:
-        self._head += size
-        if self._head > MAX_HEAD:
-            raise ValueError("the head of the request is too large")
+    def give_up(self, now: float) -> None:
+        """Refuse a head that does not come to its end."""
+        if self._due_since is not None and now - self._due_since > HEAD_SECONDS:
+            self._refuse(_TOO_SLOW)
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, or too much of it."""
-        self._has_head()
-        if self._head > MAX_HEAD:
-            self.transport.write(_TOO_LARGE)
+    def _refuse(self, answer: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(answer)
             self.transport.close()
-        else:
-            super().send_400_response(msg)
 
 
-def make_server(app: Any) -> uvicorn.Server:
-    """A server for the gateway; :meth:`uvicorn.Server.serve` runs it on sockets."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http=LimitedProtocol,
-            ws="websockets-sansio",
-            ws_max_size=MAX_MESSAGE,
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
+class Server(uvicorn.Server):
+    """uvicorn's server for the gateway, whose clients must not take their time with a head."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=LimitedProtocol,
+                ws="websockets-sansio",
+                ws_max_size=MAX_MESSAGE,
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
         )
-    )
+
+    async def watch_heads(self) -> None:
+        """Give up on clients that are too slow, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = time.monotonic()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, LimitedProtocol):
+                    connection.give_up(now)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -40,7 +40,7 @@ class SocketRelay:
         lease = await self._wait_lease(up)
         channel = lease.channel
         assert channel is not None
-        channel.write(tunnel.OPEN, tunnel.pack((passed_on, timeout)))
+        channel.write(tunnel.OPEN, tunnel.pack((passed_on, timeout, b"", False)))
         channel.write(tunnel.EVENT, tunnel.pack({"type": "websocket.connect"}))
         reader = asyncio.ensure_future(self._pass_up(channel, up))
         is_over = False
