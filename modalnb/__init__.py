@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from modalnb.api.members import enter, exit, method
     from modalnb.api.parameters import parameter
     from modalnb.api.schedules import Cron, Period
+    from modalnb.api.web import asgi_app, fastapi_endpoint, web_server, wsgi_app
     from modalnb.configuration import config
     from modalnb.settings import Retries
 
@@ -45,6 +46,7 @@ _HOMES = {
     "modalnb.api.members": "enter exit method",
     "modalnb.api.parameters": "parameter",
     "modalnb.api.schedules": "Cron Period",
+    "modalnb.api.web": "asgi_app fastapi_endpoint web_server wsgi_app",
     "modalnb.configuration": "config",
     "modalnb.settings": "Retries",
 }
@@ -57,6 +59,7 @@ __all__ = [
     "FunctionCall",
     "Period",
     "Retries",
+    "asgi_app",
     "batched",
     "concurrent",
     "config",
@@ -67,9 +70,12 @@ __all__ = [
     "exception",
     "exit",
     "experimental",
+    "fastapi_endpoint",
     "is_local",
     "method",
     "parameter",
+    "web_server",
+    "wsgi_app",
 ]
 
 __version__ = "0.1.0"

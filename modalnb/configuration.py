@@ -72,6 +72,15 @@ class Config:
         What a call does whose function asks for a GPU that no machine here has: ``"error"``
         raises, ``"cpu"`` runs without one and warns once. Environment:
         ``MODALNB_GPU_FALLBACK``.
+    web_host, web_port : str, int
+        Where a gateway for web functions that starts from now on listens; port 0 is any that is
+        free. Environment: ``MODALNB_WEB_HOST``, ``MODALNB_WEB_PORT``.
+    web_domain : str
+        Web functions are found under ``<app>--<function>.<domain>`` too, if that name leads to
+        the gateway, as names under ``localhost`` do. Environment: ``MODALNB_WEB_DOMAIN``.
+    web_rate : float
+        Requests a second that a gateway lets pass, in bursts of five seconds' worth; 0 is no
+        limit. Environment: ``MODALNB_WEB_RATE``.
 
     Examples
     --------
@@ -90,6 +99,10 @@ class Config:
             "memory_per_container": _number("MEMORY_PER_CONTAINER", str(128 * 2**20), int),
             "result_days": _number("RESULT_DAYS", "7", float),
             "gpu_fallback": _choice("GPU_FALLBACK", _FALLBACKS),
+            "web_host": os.environ.get(_ENV + "WEB_HOST") or "127.0.0.1",
+            "web_port": _number("WEB_PORT", "0", int),
+            "web_domain": os.environ.get(_ENV + "WEB_DOMAIN") or "localhost",
+            "web_rate": _number("WEB_RATE", "200", float),
         }
 
     def __getattr__(self, name: str) -> Any:
@@ -114,6 +127,11 @@ class Config:
             self._values[name] = value
             return
         kind = type(self._values[name])
+        if kind is str:
+            if not isinstance(value, str) or not value:
+                raise InvalidError(f"`config.{name}` must be a str with text; got {value!r}.")
+            self._values[name] = value
+            return
         if isinstance(value, bool) != (kind is bool) or not isinstance(value, int | float):
             raise InvalidError(f"`config.{name}` must be a {kind.__name__}; got {value!r}.")
         if value < 0:

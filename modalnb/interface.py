@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from modalnb.exception import InvalidError
+from modalnb.websettings import WebSettings
 
 #: Types that a class parameter may have, by the names under which they travel.
 KINDS: dict[str, type] = {"bool": bool, "bytes": bytes, "int": int, "str": str}
@@ -36,6 +37,8 @@ class MethodFacts:
 
     name: str = ""
     is_generator: bool = False
+    #: What answers HTTP requests instead of calls.
+    web: WebSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,16 @@ class Interface:
     module: str = ""
     methods: tuple[MethodFacts, ...] = ()
     parameters: tuple[ParameterFacts, ...] = ()
+
+    @property
+    def is_service(self) -> bool:
+        """Whether its containers have something to start before they take inputs."""
+        return self.is_class or self.has_web
+
+    @property
+    def has_web(self) -> bool:
+        """Whether some of it answers HTTP requests."""
+        return any(method.web is not None for method in self.methods)
 
     def method(self, name: str) -> MethodFacts | None:
         """The method of that name, if there is one."""
@@ -90,9 +103,14 @@ class Interface:
         return cls(
             is_class=facts["is_class"],
             module=facts["module"],
-            methods=tuple(MethodFacts(**method) for method in facts["methods"]),
+            methods=tuple(_method_of(method) for method in facts["methods"]),
             parameters=tuple(ParameterFacts(**parameter) for parameter in facts["parameters"]),
         )
+
+
+def _method_of(facts: Mapping[str, Any]) -> MethodFacts:
+    web = facts["web"]
+    return MethodFacts(**{**facts, "web": None if web is None else WebSettings.from_dict(web)})
 
 
 def check_kind(value: Any, kind: str) -> bool:

@@ -7,7 +7,7 @@ one byte of kind and the payload; there is no HTTP inside, hence nothing to smug
 kind       from → to              payload
 =========  =====================  =============================================================
 TAKE       container → gateway    the secret of the lease that the container works on
-OPEN       gateway → container    one request: its scope, its timeout and the first of its body
+OPEN       gateway → container    one request: its scope and the first of its body
 START      container → gateway    status and headers of the response
 DATA       both ways              a piece of a body, more follow
 LAST       both ways              the last piece of a body

@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from modalnb.exception import InvalidError
-from modalnb.settings import check_int
 
 WebKind = Literal["asgi_app", "wsgi_app", "fastapi_endpoint", "web_server"]
 
 #: The attribute of a raw function that holds its :class:`WebSettings`.
 ATTRIBUTE = "__modalnb_web__"
+
+#: What an input of a web function names, as one of a class names its method.
+SERVE = "serve"
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 MAX_PORT = 65_535
@@ -57,9 +59,10 @@ class WebSettings:
             self._check_server()
 
     def _check_server(self) -> None:
-        check_int("port", self.port, 1)
-        if self.port > MAX_PORT:
-            raise InvalidError(f"`port` must be at most {MAX_PORT}; got {self.port}.")
+        if isinstance(self.port, bool) or not isinstance(self.port, int):
+            raise InvalidError(f"`port` must be an int; got {self.port!r}.")
+        if not 1 <= self.port <= MAX_PORT:
+            raise InvalidError(f"`port` must be between 1 and {MAX_PORT}; got {self.port}.")
         timeout = self.startup_timeout
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
             raise InvalidError(

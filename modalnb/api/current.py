@@ -69,6 +69,13 @@ def is_watched() -> bool:
     return sys.stderr.isatty() or bool(ipython and ipython.get_ipython())
 
 
+def is_notebook() -> bool:
+    """Whether what this process shows can be HTML."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
 def use(session: Any) -> None:
     """Let calls go through this session from now on; the one before is closed."""
     global _session

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from modalnb.api import declaring
+from modalnb.api import declaring, web
 from modalnb.api.bases import Declared
 from modalnb.api.cls import Cls, declare_class
 from modalnb.api.decorators import marked_fields
@@ -134,6 +134,7 @@ class Declarations:
             declaring.check_function(raw, schedule)
             refuse_member(raw)
             generates = declaring.is_generator(raw, is_generator)
+            web_settings = web.web_facts(raw, retries)
             if generates:
                 declaring.check_generator(raw, retries)
             base = Declared(
@@ -142,8 +143,10 @@ class Declarations:
                 raw=raw,
                 settings=declaration.settings.with_options(marked_fields(raw)),
                 interface=Interface(
-                    module=raw.__module__, methods=(MethodFacts(is_generator=generates),)
+                    module=raw.__module__,
+                    methods=(MethodFacts(is_generator=generates, web=web_settings),),
                 ),
+                carrier=web.carrier_of(raw, web_settings),
             )
             function = Function(base)
             self._add(function, "Function")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from modalnb import messages as m
-from modalnb.api import current, display, mapping, tracebacks
+from modalnb.api import current, display, mapping, tracebacks, web_url
 from modalnb.api.bases import Base, Declared, Reference, named
 from modalnb.api.call import FunctionCall, new_call_id
 from modalnb.api.decorators import check_batched
@@ -193,7 +194,27 @@ class Function(Scalable, Optioned):
         facts = interface.method(self._method) if interface is not None else None
         return facts is not None and facts.is_generator
 
+    @twin
+    def get_web_url(self) -> str | None:
+        """Where the function answers HTTP requests; None if it is no web function.
+
+        The first use starts the gateway, unless one is running. In a notebook the value shows as
+        a link, which leads through jupyter-server-proxy where the notebook is elsewhere.
+
+        Examples
+        --------
+        >>> web_service.get_web_url()  # doctest: +SKIP
+        'http://127.0.0.1:38211/shop/web_service'
+        """
+        return web_url.url_of(self)
+
+    @get_web_url.aio
+    async def _get_web_url_aio(self) -> str | None:
+        """The same for ``await``."""
+        return await asyncio.to_thread(web_url.url_of, self)
+
     def _check_kind(self, *, streams: bool) -> None:
+        web_url.refuse_call(self)
         if self._is_generator and not streams:
             raise InvalidError(
                 f"`{self._name}` is a generator, whose results are streamed. "

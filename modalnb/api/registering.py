@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from modalnb import messages as m
+from modalnb.api import web_url
 from modalnb.api.waiting import ask
 from modalnb.payload import envelope
 from modalnb.variants import Variant
@@ -78,6 +79,8 @@ class Registration:
             code=definition.code,
             blob=definition.blob if is_new else None,
         )
+        if base.interface.has_web:
+            web_url.open_gateway(stub)
         return definition.code
 
     def _pool_of(self, stub: Stub, base: Declared, variant: Variant) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from modalnb.api import current
+from modalnb.api import current, web_url
 from modalnb.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class RunningApp:
         stub = current.stub(quiet=True)
         app._is_in_run = True
         app._registration.ready_all(stub)
+        web_url.announce(app)
         return app
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:

@@ -129,6 +129,9 @@ class Session:
         self.stub: Stub
         self.engine: subprocess.Popen[bytes] | None = None
         self.address = ""
+        self.security: Any = None
+        #: The process that answers for web functions, once there is one.
+        self.gateway: Any = None
         self._closers: list[Callable[[], None]] = []
         self._pid = os.getpid()
 
@@ -139,7 +142,7 @@ class Session:
 
     def connect(self, address: str, security: Any) -> None:
         """Open the line, check that a plane of our version answers, and listen."""
-        self.address = address
+        self.address, self.security = address, security
         try:
             self.line.run(self.line.connect(address, security), config.start_timeout)
             depot = self.line.run(self._greet(), CONNECT_SECONDS)

@@ -66,6 +66,14 @@ class InputsPut(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InputsAnswered(Event):
+    """So many more inputs are done: requests of the web that shared the lease of another."""
+
+    pool_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallClosed(Event):
     """The caller has no more inputs for this call but those that were refused."""
 

@@ -53,6 +53,7 @@ class Ledger:
             ev.PoolDefined: self._handle_pool_defined,
             ev.PoolRemoved: self._handle_pool_removed,
             ev.InputsPut: self._handle_inputs_put,
+            ev.InputsAnswered: self._handle_inputs_answered,
             ev.CallClosed: self._handle_call_closed,
             ev.CallCancelled: self._handle_call_cancelled,
             ev.CallerGone: self._handle_caller_gone,
@@ -142,6 +143,10 @@ class Ledger:
             or settings.target_inputs < settings.max_inputs
         ):
             out.pool_changed(pool.id)
+
+    def _handle_inputs_answered(self, event: ev.InputsAnswered, now: float, out: Outbox) -> None:
+        if pool := self.pools.get(event.pool_id):
+            pool.done += event.count
 
     def _handle_call_closed(self, event: ev.CallClosed, now: float, out: Outbox) -> None:
         if call := self.calls.get(event.call_id):

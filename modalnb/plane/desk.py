@@ -17,6 +17,7 @@ from modalnb.core.capacity import Capacity, Need, cpu_of
 from modalnb.core.pools import Pool, mean
 from modalnb.exception import Error, ExecutionError, NotFoundError, VersionError
 from modalnb.plane.chronicle import Chronicle
+from modalnb.plane.gateways import Gateways
 from modalnb.plane.registry import AppRecord, FunctionRecord
 from modalnb.plane.tails import Printed, Tails
 from modalnb.settings import Limits
@@ -42,11 +43,12 @@ class Desk:
         self.leased: set[str] = set()
         self.chronicle = Chronicle(plane.ledger)
         self.tails = Tails()
+        self.gateways = Gateways(plane)
         self._seq = itertools.count(1)
         self._cpu: dict[str, float] = {}
         self._verbs: dict[str, Callable[..., Any]] = {
             name.removeprefix("_answer_"): getattr(part, name)
-            for part in (self, plane.catalog)
+            for part in (self, plane.catalog, self.gateways)
             for name in dir(part)
             if name.startswith("_answer_")
         }
@@ -78,6 +80,7 @@ class Desk:
 
     def client_left(self, client: str) -> None:
         """End the ephemeral apps of a client; the operator's place becomes free."""
+        self.gateways.left(client)
         if client == self.operator:
             self.operator = None
             self._lose_unborn()

@@ -40,7 +40,7 @@ class FunctionRecord:
     @property
     def is_service(self) -> bool:
         """Whether its containers have something to start before they take inputs."""
-        return self.interface.is_class
+        return self.interface.is_service
 
     @property
     def effective(self) -> FunctionSettings:

@@ -21,8 +21,8 @@ GRACE_SECONDS = 2.0
 #: The largest message of a WebSocket, in either direction; Modal's own limit.
 MAX_MESSAGE = 2 * 2**20
 
-#: How an app that did not end well ended, as the payload of a ``DONE`` frame.
-FAILED, TIMED_OUT = b"failed", b"timeout"
+#: The payload of a ``DONE`` frame when the app did not end well.
+FAILED = b"failed"
 
 
 class HttpExchange:
@@ -95,23 +95,21 @@ class WebSocketExchange:
         await self._channel.drain()
 
 
-async def answer(
-    app: App, channel: Channel, scope: MutableMapping[str, Any], timeout: float | None
-) -> None:
+async def answer(app: App, channel: Channel, scope: MutableMapping[str, Any]) -> None:
     """Let the app answer one request, and tell the gateway that it has returned, and how."""
     loop = asyncio.get_running_loop()
     exchange = (WebSocketExchange if scope["type"] == "websocket" else HttpExchange)(channel)
     # A task of its own: what the app leaves in context variables must not reach the next request.
     task = loop.create_task(_run(app, scope, exchange))
-    timers = [] if timeout is None else [loop.call_later(timeout, task.cancel, TIMED_OUT)]
+    timers: list[asyncio.TimerHandle] = []
     channel.on_gone = lambda: timers.append(loop.call_later(GRACE_SECONDS, task.cancel))
     try:
         outcome = await task
-    except asyncio.CancelledError as why:
+    except asyncio.CancelledError:
         current = asyncio.current_task()
         if current is not None and current.cancelling():
             raise
-        outcome = TIMED_OUT if TIMED_OUT in why.args else FAILED
+        outcome = FAILED
     finally:
         channel.on_gone = None
         for timer in timers:

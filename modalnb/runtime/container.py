@@ -259,7 +259,7 @@ class Container:
             early = self._cancelled_early & run.leases
             self._call_soon(lambda: self.on_stop(early))
         _, call_id, index, _, _ = first_of(work)
-        return context.current.set(context.CurrentInput(call_id, index, self._home))
+        return context.current.set(context.CurrentInput(call_id, index, self._home, run))
 
     def _producer(self, lease: int) -> Producer:
         producer = self._producers[lease] = Producer(lease, self._add_yield, self._depot)

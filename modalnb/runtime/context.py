@@ -15,6 +15,8 @@ class CurrentInput:
     index: int
     #: What connects this input's container to its plane: a ``ContainerPlugin``.
     home: Any
+    #: The invocation that executes it: a ``Run``.
+    run: Any = None
 
     @property
     def input_id(self) -> str:

@@ -1,115 +1,83 @@
-"""A web function in its container: the app, and the leases under which it answers requests.
-
-An input of a web function is a lease on one slot.  The container dials the gateway that asked for
-it, shows the secret that came with the input, and answers requests until the gateway lets go.
-"""
+"""What the code of a web function, or of a class with web methods, unpickles to in a container."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from modalnb import tunnel
-from modalnb.runtime import asgi, context
-from modalnb.runtime.lifespan import Lifespan
-from modalnb.runtime.webapps import build_app
-from modalnb.tunnel import Channel
-from modalnb.websettings import WebSettings
+from modalnb.runtime.endpoint import Endpoint
+from modalnb.runtime.loading import Startable
+from modalnb.websettings import SERVE, WebSettings
 
 RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]
 
-#: Where a gateway is found: ``host`` its machine, ``path`` its socket there, ``address`` and
-#: ``port`` for other machines, if it listens for them.
-Place = dict[str, Any]
+
+class PlainFunction:
+    """A function that needs no start, in the form of one that does."""
+
+    def __init__(self, raw: Callable[..., Any]) -> None:
+        self._raw = raw
+
+    def start(self, init: Any, run_async: RunAsync) -> None:
+        """There is nothing to start."""
+
+    def method(self, name: str) -> Callable[..., Any]:
+        """The function, whatever the name."""
+        return self._raw
+
+    def stop(self, run_async: RunAsync) -> None:
+        """There is nothing to stop."""
 
 
 class WebService:
-    """What the code of a web function unpickles to: something that starts, serves and stops."""
+    """Starts what is behind its endpoints, and then these; stops them in the other order.
 
-    def __init__(self, raw: Callable[..., Any], settings: WebSettings) -> None:
-        self._raw = raw
-        self._settings = settings
+    Parameters
+    ----------
+    inner : Startable
+        The function or the class.
+    endpoints : mapping
+        The settings of each web method by its name.
+    """
+
+    def __init__(self, inner: Startable, endpoints: Mapping[str, WebSettings]) -> None:
+        self._inner = inner
+        self._settings = dict(endpoints)
+        self._endpoints: dict[str, Endpoint] = {}
+
+    @classmethod
+    def of_function(cls, raw: Callable[..., Any], settings: WebSettings) -> WebService:
+        """The service of one web function."""
+        return cls(PlainFunction(raw), {SERVE: settings})
+
+    def with_handle(self, handle: Any) -> WebService:
+        """The same, not started, for another handle of its class."""
+        inner: Any = self._inner
+        return WebService(inner.with_handle(handle), self._settings)
 
     def start(self, init: Any, run_async: RunAsync) -> None:
-        """Build the app and let it start up; `init` is not used."""
+        """Run the hooks of a class, build the apps and let them start up."""
         _use_fast_loops()
-        run_async(self._start())
-
-    async def _start(self) -> None:
-        # Under the loop, because apps make locks and clients for it when they are built.
-        self._app = build_app(self._raw, self._settings)
-        self._lifespan = Lifespan(self._app)
-        #: Connections without a lease, by the place of their gateway.
-        self._idle: dict[str, list[Channel]] = {}
-        await self._lifespan.start()
+        self._inner.start(init, run_async)
+        for name, settings in self._settings.items():
+            endpoint = Endpoint(self._inner.method(name), settings)
+            run_async(endpoint.start())
+            self._endpoints[name] = endpoint
 
     def method(self, name: str) -> Callable[..., Any]:
-        """What runs an input."""
-        return {"serve": self.serve}[name]
+        """What runs an input: of an endpoint its leases, else a method of the class."""
+        endpoint = self._endpoints.get(name)
+        return self._inner.method(name) if endpoint is None else endpoint.serve
 
     def stop(self, run_async: RunAsync) -> None:
-        """Let the app shut down."""
-        run_async(self._stop())
-
-    async def _stop(self) -> None:
-        await self._lifespan.stop()
-        for channels in self._idle.values():
-            for channel in channels:
-                channel.close()
-
-    async def serve(self, place: Place, secret: bytes) -> int:
-        """One input: answer the requests of its lease; returns how many there were."""
+        """Let the apps shut down, then run the hooks of a class."""
         try:
-            channel = await self._enter(place)
-        except OSError:
-            # The gateway is gone, and with it whoever waited.
-            return 0
-        count = 0
-        try:
-            channel.write(tunnel.TAKE, secret)
-            while True:
-                kind, payload = await channel.next()
-                if kind == tunnel.OPEN:
-                    await self._answer(channel, payload)
-                    count += 1
-                elif kind == tunnel.RELEASE or channel.is_closed:
-                    break
-                # Anything else is what the app has not read of the last request.
-        except BaseException:
-            channel.close()
-            raise
-        if not channel.is_closed:
-            self._idle[place["path"]].append(channel)
-        return count
-
-    async def _answer(self, channel: Channel, payload: bytes) -> None:
-        scope, timeout, body, has_more = tunnel.unpack(payload)
-        scope["headers"] = list(scope["headers"])
-        scope["state"] = self._lifespan.state.copy()
-        if scope["type"] == "http":
-            channel.put(tunnel.DATA if has_more else tunnel.LAST, body)
-        await asgi.answer(self._app, channel, scope, timeout)
-
-    async def _enter(self, place: Place) -> Channel:
-        """A connection to the gateway: one of earlier leases, or a new one."""
-        idle = self._idle.setdefault(place["path"], [])
-        while idle:
-            channel = idle.pop()
-            if not channel.is_closed:
-                return channel
-        loop = asyncio.get_running_loop()
-        if place["host"] == socket.gethostname() or place["address"] is None:
-            _, channel = await loop.create_unix_connection(Channel, place["path"])
-            return channel
-        worker = context.home().worker
-        security = worker.security.get_connection_args("worker").get("ssl_context")
-        _, channel = await loop.create_connection(
-            Channel, place["address"], place["port"], ssl=security
-        )
-        return channel
+            for endpoint in self._endpoints.values():
+                run_async(endpoint.stop())
+        finally:
+            self._inner.stop(run_async)
 
 
 def _use_fast_loops() -> None:

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import json
 import logging
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
+
+from distributed import Security
+from distributed.comm import get_address_host
 
 from modalnb.web.gateway import Gateway
 from modalnb.web.keys import KeyRing
@@ -27,7 +32,6 @@ from modalnb.web.routes import Routes
 from modalnb.web.server import Server, bind
 
 CLOSE_SECONDS = 5.0
-DEFAULT_DOMAIN = "localhost"
 
 
 def _say(facts: dict[str, Any]) -> None:
@@ -37,27 +41,23 @@ def _say(facts: dict[str, Any]) -> None:
 
 
 async def _main(options: dict[str, Any]) -> None:
-    from distributed import Security
-
     loop = asyncio.get_running_loop()
     credentials = options.get("credentials")
     security = Security(require_encryption=True, **credentials) if credentials else None
     line = PlaneLine()
     stub = await line.connect(options["address"], security)
     lounge = Lounge()
-    await lounge.open(options.get("address_for_containers"), security)
-    routes = Routes(
-        lambda: asyncio.wrap_future(stub.ask("web")), options.get("domain") or DEFAULT_DOMAIN
-    )
+    await lounge.open(_address_towards(options["address"]), security)
+    routes = Routes(lambda: asyncio.wrap_future(stub.ask("web")), options["domain"])
     gateway = Gateway(
         stub,
         routes,
         lounge,
-        Rate(options.get("rate", 200.0)),
+        Rate(options["rate"]),
         KeyRing(),
         lambda lines: _say({"printed": lines}),
     )
-    bound = bind(options.get("host", "127.0.0.1"), options.get("port", 0))
+    bound = bind(options["host"], options["port"])
     server = Server(gateway)
 
     def stop() -> None:
@@ -67,7 +67,14 @@ async def _main(options: dict[str, Any]) -> None:
     lost = asyncio.ensure_future(line.wait_lost())
     heads = asyncio.ensure_future(server.watch_heads())
     lost.add_done_callback(lambda _: stop())
-    _say({"port": bound.getsockname()[1], "pid": os.getpid()})
+    facts = {
+        "host": options["host"],
+        "port": bound.getsockname()[1],
+        "domain": options["domain"],
+        "pid": os.getpid(),
+    }
+    await asyncio.wrap_future(stub.ask("gateway", client=line.client.id, facts=facts))
+    _say(facts)
     try:
         await server.serve(sockets=[bound])
     finally:
@@ -76,6 +83,15 @@ async def _main(options: dict[str, Any]) -> None:
         lounge.close()
         with contextlib.suppress(Exception):
             await asyncio.wait_for(line.close(), CLOSE_SECONDS)
+
+
+def _address_towards(scheduler: str) -> str | None:
+    """Our address as containers of that scheduler see it; None if they are all on this machine."""
+    host = get_address_host(scheduler)
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect((host, 1))
+        ours = str(s.getsockname()[0])
+    return None if ipaddress.ip_address(ours).is_loopback else ours
 
 
 def _on_input(stop: Callable[[], None]) -> None:

@@ -37,7 +37,7 @@ class Gateway:
         self._keys = keys
         self._printer = printer
         self._patrol = Patrol(WATCH_SECONDS)
-        self.books: dict[str, LeaseBook] = {}
+        self.books: dict[tuple[str, str], LeaseBook] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or one WebSocket."""
@@ -68,21 +68,27 @@ class Gateway:
         if "%" in path:
             path = unquote(path)
         passed_on = head.passed_on_scope(scope, prefix + match.root, rest, path)
-        book = self._book(match.route.pool_id)
+        book = self._book(match.route)
         if scope["type"] == "websocket":
-            await SocketRelay(book, receive, send).run(passed_on, match.route.timeout)
+            await SocketRelay(book, receive, send).run(passed_on)
         else:
             relay = Relay(book, self._patrol, scope, receive, send)
             if head.has_body(named):
                 _check_size(named)
                 await relay.read_first()
-            await relay.run(passed_on, match.route.timeout)
+            await relay.run(passed_on)
 
-    def _book(self, pool_id: str) -> LeaseBook:
-        book = self.books.get(pool_id)
+    def _book(self, route: Route) -> LeaseBook:
+        key = (route.pool_id, route.method)
+        book = self.books.get(key)
         if book is None:
-            book = self.books[pool_id] = LeaseBook(
-                self._stub, pool_id, self._lounge.place, self._lounge.by_secret, self._printer
+            book = self.books[key] = LeaseBook(
+                self._stub,
+                route.pool_id,
+                route.method,
+                self._lounge.place,
+                self._lounge.by_secret,
+                self._printer,
             )
         return book
 

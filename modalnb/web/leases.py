@@ -111,6 +111,7 @@ class LeaseBook:
         self,
         stub: Stub,
         pool_id: str,
+        method: str,
         place: dict[str, Any],
         by_secret: dict[bytes, Lease],
         print_lines: Callable[[list[tuple[str, str, str]]], None],
@@ -121,6 +122,7 @@ class LeaseBook:
         self.answered = 0
         self._stub = stub
         self._pool_id = pool_id
+        self._code = m.code_of_method(None, method)
         self._place = place
         self._by_secret = by_secret
         self._loop = asyncio.get_running_loop()
@@ -193,7 +195,11 @@ class LeaseBook:
         self._asked.pop(lease, None)
         lease.channel = channel
         lease.opened_at = lease.used_at = time.monotonic()
-        self._offer(lease)
+        if self._idle and not self._waiting:
+            # Others have served the request that this one was asked for, and still could.
+            self._end(lease)
+        else:
+            self._offer(lease)
 
     def on_output(self, lease: Lease, status: str, payload: Any) -> None:
         """The input of the lease has ended, by itself or because its container died."""
@@ -264,6 +270,7 @@ class LeaseBook:
             m.PUT,
             call_id=lease.call_id,
             pool_id=self._pool_id,
+            code=self._code,
             start=0,
             payloads=[payload],
         )

@@ -33,7 +33,7 @@ class Lounge:
         loop = asyncio.get_running_loop()
         self._servers.append(await loop.create_unix_server(self._channel, self.place["path"]))
         if address is not None:
-            context = security.get_listen_args("client").get("ssl_context") if security else None
+            context = security.get_listen_args("worker").get("ssl_context") if security else None
             server = await loop.create_server(self._channel, address, 0, ssl=context)
             self._servers.append(server)
             self.place |= {"address": address, "port": server.sockets[0].getsockname()[1]}

@@ -103,7 +103,7 @@ class Relay:
 
     # -- with a container ------------------------------------------------------------------
 
-    async def run(self, passed_on: dict[str, Any], timeout: float | None) -> None:
+    async def run(self, passed_on: dict[str, Any]) -> None:
         """Have the request answered; a safe one again if its container dies.
 
         Raises
@@ -115,7 +115,7 @@ class Relay:
         """
         is_first_try = True
         body = self._body
-        opening = tunnel.pack((passed_on, timeout, body["body"], body["more_body"]))
+        opening = tunnel.pack((passed_on, body["body"], body["more_body"]))
         while True:
             lease = await self.wait_lease(first=not is_first_try)
             if await self._try(lease, opening):
@@ -190,8 +190,6 @@ class Relay:
             return
         if self._has_started:
             raise AbortError("The app failed after it had begun to answer.")
-        if outcome == b"timeout":
-            raise ProblemError(504, f"`{self._book.name}` took longer than its timeout.")
         raise ProblemError(500, f"`{self._book.name}` failed; its log says why.")
 
     # -- from the client, meanwhile --------------------------------------------------------

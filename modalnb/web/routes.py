@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from modalnb.interface import ParameterFacts
 from modalnb.web.asgi import Scope
 from modalnb.web.headers import Named
 from modalnb.web.replies import ProblemError
@@ -31,12 +32,16 @@ class Route:
     name: str
     pool_id: str
     web: WebSettings
-    timeout: float | None
+    #: What an input names to reach this endpoint in its container.
+    method: str
+    #: The parameters of its class, which come as query parameters.
+    parameters: tuple[ParameterFacts, ...] = ()
 
     @property
     def host_label(self) -> str:
         """The first label of the host name under which it is found."""
-        label = f"{self.app}--{self.name}".lower().replace("_", "-").replace(".", "-")
+        label = self.web.label or f"{self.app}--{self.name}"
+        label = label.lower().replace("_", "-").replace(".", "-")
         if len(label) <= MAX_LABEL:
             return label
         return f"{label[:KEPT_LABEL]}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
@@ -123,4 +128,6 @@ class Routes:
 
 
 def _route_of(facts: dict[str, Any]) -> Route:
-    return Route(**{**facts, "web": WebSettings.from_dict(facts["web"])})
+    parameters = tuple(ParameterFacts(**parameter) for parameter in facts["parameters"])
+    web = WebSettings.from_dict(facts["web"])
+    return Route(**{**facts, "web": web, "parameters": parameters})

@@ -27,7 +27,7 @@ class SocketRelay:
         self._is_refused = False
         self._is_closed = False
 
-    async def run(self, passed_on: dict[str, Any], timeout: float | None) -> None:
+    async def run(self, passed_on: dict[str, Any]) -> None:
         """Have the app talk with the client until one of them ends it.
 
         Raises
@@ -40,7 +40,7 @@ class SocketRelay:
         lease = await self._wait_lease(up)
         channel = lease.channel
         assert channel is not None
-        channel.write(tunnel.OPEN, tunnel.pack((passed_on, timeout, b"", False)))
+        channel.write(tunnel.OPEN, tunnel.pack((passed_on, b"", False)))
         channel.write(tunnel.EVENT, tunnel.pack({"type": "websocket.connect"}))
         reader = asyncio.ensure_future(self._pass_up(channel, up))
         is_over = False
@@ -114,8 +114,6 @@ class SocketRelay:
         if not self._is_accepted:
             if outcome is None:
                 raise ProblemError(502, f"`{self._book.name}` lost its container. Try again.")
-            if outcome == b"timeout":
-                raise ProblemError(504, f"`{self._book.name}` took longer than its timeout.")
             raise ProblemError(500, f"`{self._book.name}` did not accept the WebSocket.")
         code = RESTARTED if outcome is None else BROKEN if outcome else NORMAL
         await self._send({"type": "websocket.close", "code": code})
