@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from modalnb.runtime.endpoint import Endpoint
 from modalnb.runtime.loading import Startable
+from modalnb.runtime.portable import add_names, annotation_names, let_apps_travel
 from modalnb.websettings import SERVE, WebSettings
 
 RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -18,14 +20,14 @@ class PlainFunction:
     """A function that needs no start, in the form of one that does."""
 
     def __init__(self, raw: Callable[..., Any]) -> None:
-        self._raw = raw
+        self.raw = raw
 
     def start(self, init: Any, run_async: RunAsync) -> None:
         """There is nothing to start."""
 
     def method(self, name: str) -> Callable[..., Any]:
         """The function, whatever the name."""
-        return self._raw
+        return self.raw
 
     def stop(self, run_async: RunAsync) -> None:
         """There is nothing to stop."""
@@ -45,6 +47,8 @@ class WebService:
     def __init__(self, inner: Startable, endpoints: Mapping[str, WebSettings]) -> None:
         self._inner = inner
         self._settings = dict(endpoints)
+        #: Of each endpoint, the names that its code needs beside what is pickled with it.
+        self._names: dict[str, dict[str, Any]] = {}
         self._endpoints: dict[str, Endpoint] = {}
 
     @classmethod
@@ -57,11 +61,23 @@ class WebService:
         inner: Any = self._inner
         return WebService(inner.with_handle(handle), self._settings)
 
+    def __getstate__(self) -> dict[str, Any]:
+        let_apps_travel()
+        names = {name: annotation_names(self._raw_of(name)) for name in self._settings}
+        return {**self.__dict__, "_names": names}
+
+    def _raw_of(self, name: str) -> Callable[..., Any]:
+        if isinstance(self._inner, PlainFunction):
+            return self._inner.raw
+        kind: Any = self._inner
+        return inspect.getattr_static(kind.kind, name)  # type: ignore[no-any-return]
+
     def start(self, init: Any, run_async: RunAsync) -> None:
         """Run the hooks of a class, build the apps and let them start up."""
         _use_fast_loops()
         self._inner.start(init, run_async)
         for name, settings in self._settings.items():
+            add_names(self._raw_of(name), self._names[name])
             endpoint = Endpoint(self._inner.method(name), settings)
             run_async(endpoint.start())
             self._endpoints[name] = endpoint
