@@ -28,6 +28,7 @@ from modalnb.web.replies import ProblemError
 KEEP_SECONDS = 0.02
 MAX_SECONDS = 1.0
 SWEEP_SECONDS = 0.01
+REPORT_SECONDS = 0.25
 
 _prefix = f"fc-{uuid.uuid4().hex[:10]}"
 _numbers = itertools.count()
@@ -41,6 +42,7 @@ class Lease:
         "book",
         "call_id",
         "channel",
+        "count",
         "opened_at",
         "problem",
         "secret",
@@ -54,6 +56,8 @@ class Lease:
         #: The connection to the container that has it.
         self.channel: Channel | None = None
         self.opened_at = self.used_at = 0.0
+        #: Requests that it has answered.
+        self.count = 0
         self._over = asyncio.Event()
         #: Why there will be no container for it, once that is known.
         self.problem: ProblemError | None = None
@@ -118,8 +122,6 @@ class LeaseBook:
     ) -> None:
         self.name = m.names_of_pool(pool_id)[1]
         self.print_lines = print_lines
-        #: Requests that were answered; each counts as an input.
-        self.answered = 0
         self._stub = stub
         self._pool_id = pool_id
         self._code = m.code_of_method(None, method)
@@ -133,6 +135,9 @@ class LeaseBook:
         self._ending: set[Lease] = set()
         self._idle: list[Lease] = []
         self._is_sweeping = False
+        #: Requests beyond the first of each lease; the plane counts one for a lease by itself.
+        self._extra = 0
+        self._is_reporting = False
 
     # -- for requests ----------------------------------------------------------------------
 
@@ -168,8 +173,10 @@ class LeaseBook:
     def give_back(self, lease: Lease) -> None:
         """The response is over; the lease can serve the next request."""
         now = time.monotonic()
-        self.answered += 1
         lease.used_at = now
+        lease.count += 1
+        if lease.count > 1:
+            self._count(1)
         if now - lease.opened_at > MAX_SECONDS:
             self._end(lease)
         else:
@@ -285,9 +292,23 @@ class LeaseBook:
 
     def _end(self, lease: Lease) -> None:
         assert lease.channel is not None
+        if not lease.count:
+            self._count(-1)
         lease.channel.write(RELEASE)
         lease.channel = None
         self._ending.add(lease)
+
+    def _count(self, answered: int) -> None:
+        self._extra += answered
+        if not self._is_reporting:
+            self._is_reporting = True
+            self._loop.call_later(REPORT_SECONDS, self._report)
+
+    def _report(self) -> None:
+        self._is_reporting = False
+        if self._extra > 0 and not self._stub.is_closed:
+            self._stub.ask("answered", pool_id=self._pool_id, count=self._extra)
+            self._extra = 0
 
     def _forget_lease(self, lease: Lease) -> None:
         self._asked.pop(lease, None)

@@ -18,6 +18,7 @@ LOOK_SECONDS = 5.0
 #: The largest message of a WebSocket; Modal's own limit.
 MAX_MESSAGE = 2 * 2**20
 GRACE_SECONDS = 5
+BACKLOG = 2048
 
 _REFUSAL = b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _TOO_LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
@@ -103,6 +104,8 @@ def bind(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        # From now on clients wait instead of being refused, until the server is up.
+        bound.listen(BACKLOG)
     except OSError:
         bound.close()
         raise
