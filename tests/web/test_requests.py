@@ -121,7 +121,7 @@ def test_body_that_is_not_read_does_no_harm(client: httpx.Client, url: Url) -> N
 
 def test_streams_run_both_ways_at_once(url: Url) -> None:
     """The second piece is sent only after the first one has come back."""
-    target = httpx.URL(url("api/mirror"))
+    target = httpx.URL(url("api/mirror/"))
     with socket.create_connection((target.host, target.port or 80), timeout=10) as talk:
         head = f"POST {target.path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
         talk.sendall(head.encode())
