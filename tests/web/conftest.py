@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from tests.web.sites import make_site
 
 import modalnb
 from modalnb.api import current
 from modalnb.api.waiting import ask
+from tests.web.sites import make_site
 
 Url = Callable[[str], str]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.web.conftest import Url
 
 import modalnb
+from tests.web.conftest import Url
 
 Wait = Callable[..., None]
 
@@ -136,17 +136,14 @@ def test_streams_run_both_ways_at_once(url: Url) -> None:
 
 
 def test_events_arrive_one_by_one(client: httpx.Client, url: Url) -> None:
-    times = []
     with client.stream("GET", url("api/events")) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
-        for line in answer.iter_lines():
-            if line:
-                times.append(time.monotonic())
+        times = [time.monotonic() for line in answer.iter_lines() if line]
     assert len(times) == 3
     assert times[2] - times[0] > 0.05
 
 
-def test_app_hears_of_a_client_that_leaves(client: httpx.Client, url: Url, wait_until: Wait) -> None:
+def test_app_hears_of_a_client_that_left(client: httpx.Client, url: Url, wait_until: Wait) -> None:
     with client.stream("GET", url("api/forever")) as answer:
         next(answer.iter_bytes())
     wait_until(lambda: "forever ends" in _log(client, url))
