@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, dataclass_transform
 
 from modalnb.api import declaring, web
 from modalnb.api.bases import Declared
@@ -13,6 +13,7 @@ from modalnb.api.decorators import marked_fields
 from modalnb.api.entrypoint import LocalEntrypoint
 from modalnb.api.function import Function
 from modalnb.api.members import refuse_member
+from modalnb.api.parameters import parameter
 from modalnb.api.schedules import Schedule
 from modalnb.exception import InvalidError
 from modalnb.interface import Interface, MethodFacts
@@ -154,6 +155,7 @@ class Declarations:
 
         return register
 
+    @dataclass_transform(field_specifiers=(parameter,), kw_only_default=True)
     def cls(
         self,
         *misused: Any,

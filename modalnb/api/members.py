@@ -21,7 +21,7 @@ _ENTER, _EXIT, _METHOD = "__modalnb_enter__", "__modalnb_exit__", "__modalnb_met
 _NAMES = {_ENTER: "@modal.enter", _EXIT: "@modal.exit", _METHOD: "@modal.method"}
 
 
-def method(*misused: Any, is_generator: bool | None = None) -> Callable[[Raw], Raw]:
+def method(*misused: Any, is_generator: bool | None = None) -> Callable[[Callable[..., Any]], Any]:
     """Make a method of an ``@app.cls`` one that can be called in containers.
 
     Parameters
@@ -52,7 +52,7 @@ def method(*misused: Any, is_generator: bool | None = None) -> Callable[[Raw], R
     """
     _check_call("method", misused)
 
-    def mark(raw: Raw) -> Raw:
+    def mark(raw: Callable[..., Any]) -> Any:
         return _mark(raw, _METHOD, is_generator)
 
     return mark
