@@ -39,7 +39,6 @@ IGNORED = frozenset(
         "restrict_modal_access",
         "routing_region",
         "secrets",
-        "serialized",
         "volumes",
     }
 )

@@ -36,6 +36,8 @@ class Variant:
 
     def name_of(self, base: str) -> str:
         """The name of the pool: the same for equal values, another for any other ones."""
+        if self.is_plain:
+            return base
         name = base
         if self.parameters:
             name += f"({', '.join(f'{key}={value!r}' for key, value in self.parameters)})"

@@ -76,3 +76,8 @@ def test_options_replace_fields_of_settings() -> None:
     varied = settings.with_options({"autoscaler": {"max_containers": 4}, "timeout": 9.0})
     assert (varied.cpu, varied.timeout, varied.autoscaler.max_containers) == (1.0, 9.0, 4)
     assert varied.autoscaler.scaledown_window == settings.autoscaler.scaledown_window
+
+
+def test_long_name_of_a_base_stays_whole() -> None:
+    assert PLAIN.name_of("f" * 200) == "f" * 200
+    assert len(Variant(options={"cpu": 1.0}).name_of("f" * 200)) <= MAX_NAME

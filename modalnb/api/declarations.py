@@ -134,6 +134,7 @@ class Declarations:
         def register(raw: Callable[..., Any]) -> Function:
             declaring.check_function(raw, schedule)
             refuse_member(raw)
+            declaring.check_name(name if name is not None else raw.__name__)
             generates = declaring.is_generator(raw, is_generator)
             web_settings = web.web_facts(raw, retries)
             if generates:
@@ -241,7 +242,6 @@ class Declarations:
 
     def _add(self, handle: Function | Cls, kind: str) -> None:
         name = handle._base.name
-        declaring.check_name(name)
         if name in self._declared and not declaring.is_interactive():
             warnings.warn(
                 f"{kind} '{name}' is defined twice in the app; the later one counts.",

@@ -49,7 +49,7 @@ _FIELDS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "cpu": lambda value: {"cpu": value},
     "max_inputs": _single_use_of,
     "retries": lambda value: {"retries": Retries.declared(value).to_dict()},
-    "single_use_containers": lambda value: {"single_use": value},
+    "single_use_containers": lambda value: {} if value is False else {"single_use": value},
     "startup_timeout": lambda value: {"startup_timeout": check_timeout("startup_timeout", value)},
     "timeout": lambda value: {"timeout": check_timeout("timeout", value)},
 }
@@ -87,6 +87,8 @@ def declare(decorator: str, misused: tuple[Any, ...], given: Mapping[str, Any]) 
         )
     known = CLASS_PARAMETERS if decorator == "cls" else FUNCTION_PARAMETERS
     sort_out(decorator, given, known, stacklevel=4)
+    if not isinstance(given.get("serialized", False), bool):
+        raise InvalidError(f"`serialized` must be a bool; got {given['serialized']!r}.")
     schedule = given.get("schedule")
     return Declaration(
         settings=FunctionSettings().with_options(fields_of(given)),
