@@ -7,7 +7,7 @@ import re
 import uuid
 from typing import Any
 
-from modalnb.api import current, declaring, display
+from modalnb.api import current, declaring, display, views
 from modalnb.api.declarations import Declarations
 from modalnb.api.registering import Registration
 from modalnb.api.running import RunningApp
@@ -163,6 +163,20 @@ class App(Declarations):
         if not found:
             raise ExecutionError("The app has been stopped.")
         return AppSnapshot.from_dict(found[0])
+
+    def dashboard(self, *, rate: float | None = None) -> Any:
+        """A live view of all pools of the app, with sliders that steer them; runs the app.
+
+        Parameters
+        ----------
+        rate : float, optional
+            What a container costs in an hour, to see what the time of containers comes to.
+
+        Examples
+        --------
+        >>> app.dashboard()  # doctest: +SKIP
+        """
+        return views.open_view("open_dashboard", self, rate=rate)
 
 
 def _check_name(name: Any) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from modalnb.api import current, display
+from modalnb.api import current, display, views
 from modalnb.api.twin import twin
 from modalnb.api.waiting import ask, ask_async
 from modalnb.plane.stub import Stub
@@ -155,6 +155,15 @@ class Scalable(ABC):
         """All that is known of the pool at this instant."""
         stub = current.stub()
         return PoolSnapshot.from_dict(ask(stub, "pool", pool_id=self._pool_id(stub)))
+
+    def panel(self, *, rate: float | None = None) -> Any:
+        """A live view of the pool, with sliders that steer it; see :meth:`App.dashboard`.
+
+        Examples
+        --------
+        >>> square.panel()  # doctest: +SKIP
+        """
+        return views.open_view("open_panel", self, rate=rate)
 
     def explain(self, last: int = 10) -> display.Explanation:
         """The last decisions of the autoscaler with their reasons, newest last.

@@ -65,11 +65,12 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_notebook(
-    jupyter: Server, browser: Any, request: pytest.FixtureRequest
+    jupyter: Server, browser: Any, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[Callable[..., NotebookPage]]:
     """Open a notebook of code cells: ``open_notebook(cells, app="lab", width=1280, height=900)``.
 
-    At the end no request may have left loopback and no error may be in the console.
+    At the end no request may have left loopback and no error may be in the console; a picture of
+    what the page showed is left in the test's temporary folder.
     """
     opened: list[NotebookPage] = []
 
@@ -89,6 +90,7 @@ def open_notebook(
 
     yield open_
     for notebook in opened:
+        notebook.page.screenshot(path=tmp_path / f"{Path(notebook.name).stem}.png")
         notebook.close()
     assert [url for notebook in opened for url in notebook.outside] == []
     assert [error for notebook in opened for error in notebook.errors] == []

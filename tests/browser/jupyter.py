@@ -111,8 +111,9 @@ class Server:
         return name
 
     def url(self, name: str, app: App) -> str:
-        """The address of a notebook's page."""
-        folder = "lab/tree" if app == "lab" else "notebooks"
+        """The address of a notebook's page, in a workspace where no other one is open."""
+        workspace = Path(name).stem
+        folder = f"lab/workspaces/{workspace}/tree" if app == "lab" else "notebooks"
         return f"{self.origin}/{folder}/{name}?token={self.token}"
 
 
@@ -131,6 +132,7 @@ class NotebookPage:
 
     def __init__(self, page: Any, server: Server, name: str, app: App) -> None:
         self.page = page
+        self.name = name
         self.app = app
         self._server = server
         self._url = server.url(name, app)
@@ -193,8 +195,7 @@ class NotebookPage:
     def save(self) -> dict[str, Any]:
         """Save the notebook; returns what is in the file."""
         self.page.evaluate(f"() => {_PANEL}.context.save()")
-        path = self._server.root / self._url.partition("?")[0].rpartition("/")[2]
-        saved: dict[str, Any] = json.loads(path.read_text())
+        saved: dict[str, Any] = json.loads((self._server.root / self.name).read_text())
         return saved
 
     def reload(self) -> None:
@@ -208,7 +209,7 @@ class NotebookPage:
             "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", name
         )
         light = str("Light" in name).lower()
-        self.page.locator(f"body[data-jp-theme-light='{light}']").wait_for()
+        self.page.locator(f"body[data-jp-theme-light='{light}']").wait_for(state="attached")
 
     def close(self) -> None:
         """End the kernel and the page."""

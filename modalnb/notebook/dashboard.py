@@ -1,0 +1,324 @@
+"""The dashboard of an app and the panel of a function: what is seen, and the way back in."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from modalnb.api.watching import Watch, watch_app, watch_pool
+from modalnb.exception import Error
+from modalnb.notebook import render, text, words
+from modalnb.notebook.helm import Helm
+from modalnb.notebook.history import History
+from modalnb.notebook.mode import Mode, mode
+from modalnb.notebook.ticking import Pace, Ticker
+from modalnb.notebook.wire import Wire
+from modalnb.snapshot import PoolSnapshot
+
+if TYPE_CHECKING:
+    from modalnb.api.app import App
+    from modalnb.api.scaling import Scalable
+    from modalnb.notebook.face import Face
+
+#: Charts that have not said hello by then cannot live where they are shown.
+HELLO_SECONDS = 3.0
+#: When no page has been heard for so long, there is none.
+PATIENCE_SECONDS = 60.0
+PICTURE_SECONDS = 1.0
+LOG_LINES = 200
+
+
+class Dashboard:
+    """A live view of an app; show it as the last expression of a cell.
+
+    It looks by itself for as long as a page shows it, at most four times a second.  Where widgets
+    cannot live it is a picture, and text in a terminal.
+
+    Attributes
+    ----------
+    history : History
+        What has been seen so far.
+    """
+
+    def __init__(self, watch: Watch, *, only: str | None = None, rate: float | None = None) -> None:
+        self._watch = watch
+        self._rate = rate
+        self.history = History(only)
+        self._wire = Wire(self.history, rate)
+        #: Guards history and wire: cells and the ticker use them.
+        self._lock = threading.Lock()
+        self._face: Face | None = None
+        self._ticker = Ticker(self._tick)
+        self._pace = Pace()
+        self._helm = Helm(self._update)
+        #: What came from pages, in the order of coming: (what, value).
+        self._inbox: deque[tuple[str, Any]] = deque(maxlen=1_000)
+        self._selected = only or ""
+        self._is_connected = False
+        self._is_patient = False
+        self._heard_at = self._shown_at = time.monotonic()
+        self._drawn_at = 0.0
+        self._end = ""
+
+    # -- showing -------------------------------------------------------------------------------
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        kind = mode()
+        self._look()
+        with self._lock:
+            if kind == "text":
+                return {"text/plain": text.dashboard_text(self.history, rate=self._rate)}
+            html = render.dashboard_html(self.history, rate=self._rate)
+        bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": html}
+        if kind in ("live", "basic"):
+            bundle.update(self._widgets(kind))
+            bundle["text/plain"] = repr(self)
+        return bundle
+
+    def _widgets(self, kind: Mode) -> dict[str, Any]:
+        """The bundle of the widgets, made at first use; the ticker takes over from here."""
+        if self._face is None:
+            from modalnb.notebook.face import Face
+
+            self._face = Face(self._on_page, is_live=kind == "live")
+        self._shown_at = self._heard_at = time.monotonic()
+        self._ticker.wake()
+        bundle: dict[str, Any] = self._face.root._repr_mimebundle_()
+        return bundle
+
+    def __repr__(self) -> str:
+        with self._lock:
+            snapshot = self.history.latest
+            names = ", ".join(pool.function for pool in self.history.shown())
+        name = (snapshot.name or snapshot.app_id) if snapshot else self._watch.app_id
+        return f"<Dashboard of {name}: {names or 'no functions'}>"
+
+    def to_html(self) -> str:
+        """What is known now as self-contained HTML, for a file or a report."""
+        self._look()
+        with self._lock:
+            return render.dashboard_html(self.history, rate=self._rate)
+
+    def to_text(self) -> str:
+        """What is known now as plain text."""
+        self._look()
+        with self._lock:
+            return text.dashboard_text(self.history, rate=self._rate)
+
+    def close(self) -> None:
+        """Take the dashboard away from all pages; what was seen stays in :attr:`history`."""
+        self._end = "closed"
+        self._ticker.wake()
+        face, self._face = self._face, None
+        if face is not None:
+            face.close()
+
+    # -- looking -------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Take in how things are now, if the engine still says so."""
+        try:
+            look = self._watch.look()
+        except Error as error:
+            if not self._watch.is_open or "has been stopped" in str(error):
+                self._end = self._end or str(error)
+            return
+        with self._lock:
+            self.history.add(look.snapshot, look.marks)
+
+    def _update(self, pool_id: str, values: Mapping[str, Any]) -> None:
+        self._watch.update(pool_id, values)
+
+    def rebind(self, watch: Watch) -> None:
+        """Go on with another engine."""
+        self._watch, self._end = watch, ""
+
+    def _tick(self) -> float | None:
+        """One round of the ticker: do what was asked for, look, show; None if nobody looks."""
+        face = self._face
+        if face is None:
+            return None
+        self._steer(face)
+        self._look()
+        news = self._answer(face)
+        if self._end:
+            self._show_end(face)
+            return None
+        news |= self._show(face)
+        face.unpin()
+        if self._is_lonely():
+            return None
+        pause = self._pace.follow(is_news=news)
+        return min(pause, self._helm.wait) if self._helm.wishes else pause
+
+    def _is_lonely(self) -> bool:
+        """Whether there was no sign of a page for so long that there can be none."""
+        face = self._face
+        if face is None:
+            return True
+        is_heard = time.monotonic() - self._heard_at < PATIENCE_SECONDS
+        return face.page is not None and not is_heard and not self._is_patient
+
+    # -- from the page -------------------------------------------------------------------------
+
+    def _on_page(self, what: str, value: Any) -> None:
+        """Something came from a page, on whatever thread; it must not wait nor print."""
+        self._heard_at = time.monotonic()
+        if what in words.PARAMETERS:
+            self._helm.wishes.put(what, value)
+        elif what != "here":
+            self._inbox.append((what, value))
+        if what == "hello":
+            # Where cells hold up the page's messages, silence means nothing.
+            self._is_patient = threading.current_thread() is threading.main_thread()
+        if what != "here" or not self._ticker.is_alive:
+            self._ticker.wake()
+
+    def _answer(self, face: Face) -> bool:
+        """Do what pages have asked for; True if anything was to do."""
+        is_any = bool(self._inbox)
+        while self._inbox:
+            what, value = self._inbox.popleft()
+            answer = _ANSWERS.get(what)
+            if answer is not None:
+                answer(self, face, value)
+        return is_any
+
+    def _answer_hello(self, face: Face, _: Any) -> None:
+        self._is_connected = True
+        face.use_page()
+        with self._lock:
+            latest = self.history.latest
+            if latest is None:
+                return
+            clock = time.time() - latest.taken_at
+            message = self._wire.state(clock=clock, every=self._pace.seconds)
+        face.send(message)
+
+    def _answer_log(self, face: Face, container_id: Any) -> None:
+        try:
+            lines = self._watch.tail(LOG_LINES, container_id=str(container_id))
+        except Error:
+            return
+        shown = [(line[4], line[5]) for line in lines]
+        face.send({"kind": "log", "container": container_id, "lines": shown})
+
+    def _answer_select(self, face: Face, pool_id: Any) -> None:
+        if pool_id in self.history.pools:
+            self._selected = pool_id
+
+    def _answer_copy(self, face: Face, _: Any) -> None:
+        pool = self._pool()
+        if pool is not None:
+            code = words.as_code(pool)
+            face.controls.say("copied; if your browser did not allow it, copy it here:", code=code)
+            if face.page is not None:
+                face.send({"kind": "copy", "text": code})
+
+    def _answer_revert(self, face: Face, _: Any) -> None:
+        self._turn(face, self._helm.revert)
+
+    def _answer_undo(self, face: Face, _: Any) -> None:
+        self._turn(face, self._helm.undo)
+
+    # -- steering ------------------------------------------------------------------------------
+
+    def _pool(self) -> PoolSnapshot | None:
+        """The pool that is looked at."""
+        with self._lock:
+            shown = self.history.shown()
+        chosen = (pool for pool in shown if pool.pool_id == self._selected)
+        return next(chosen, shown[0] if shown else None)
+
+    def _steer(self, face: Face) -> None:
+        """Carry out what the controls have asked for, if it is time."""
+        if self._helm.wishes and not self._helm.wait:
+            self._turn(face, self._helm.turn)
+
+    def _turn(self, face: Face, turn: Callable[[PoolSnapshot], str]) -> None:
+        pool = self._pool()
+        if pool is not None:
+            face.controls.say(turn(pool))
+            self._look()
+
+    # -- writing to the widgets ----------------------------------------------------------------
+
+    def _show(self, face: Face) -> bool:
+        """Bring the widgets up to date; True if there was more to show than the time."""
+        pool = self._pool()
+        if pool is None:
+            return False
+        if not self._helm.wishes:
+            with self._lock:
+                shown = self.history.shown()
+            face.controls.show(shown, pool)
+        if face.page is None:
+            return self._draw(face)
+        if face.page.selected != pool.pool_id:
+            face.page.selected = pool.pool_id
+        if self._is_connected:
+            with self._lock:
+                message, is_news = self._wire.delta(every=self._pace.seconds)
+            face.send(message)
+            return is_news
+        if time.monotonic() - self._shown_at > HELLO_SECONDS:
+            return self._draw(face)
+        return True
+
+    def _draw(self, face: Face) -> bool:
+        """The picture, at its own pace."""
+        now = time.monotonic()
+        if now - self._drawn_at >= PICTURE_SECONDS:
+            self._drawn_at = now
+            with self._lock:
+                html = render.dashboard_html(self.history, rate=self._rate, with_style=False)
+            face.use_picture(html)
+        pool = self._pool()
+        return pool is not None and pool.demand > 0
+
+    def _show_end(self, face: Face) -> None:
+        if face.page is not None and self._is_connected:
+            face.send({"kind": "ended", "text": self._end})
+        face.controls.say(self._end)
+        face.unpin()
+
+
+_ANSWERS: dict[str, Callable[[Dashboard, Face, Any], None]] = {
+    "copy": Dashboard._answer_copy,
+    "hello": Dashboard._answer_hello,
+    "log": Dashboard._answer_log,
+    "revert": Dashboard._answer_revert,
+    "select": Dashboard._answer_select,
+    "undo": Dashboard._answer_undo,
+}
+
+#: One dashboard for each app and each panel, so that many cells show the same one.
+_boards: weakref.WeakValueDictionary[tuple[str, str | None], Dashboard] = (
+    weakref.WeakValueDictionary()
+)
+
+
+def open_dashboard(app: App, *, rate: float | None = None) -> Dashboard:
+    """The dashboard of an app; the same one at each call."""
+    return _board(watch_app(app), None, rate)
+
+
+def open_panel(owner: Scalable, *, rate: float | None = None) -> Dashboard:
+    """The dashboard of one pool; the same one at each call."""
+    watch, pool_id = watch_pool(owner)
+    return _board(watch, pool_id, rate)
+
+
+def _board(watch: Watch, only: str | None, rate: float | None) -> Dashboard:
+    key = (watch.app_id, only)
+    known = _boards.get(key)
+    if known is None or known._end == "closed":
+        known = _boards[key] = Dashboard(watch, only=only, rate=rate)
+    elif known._end:
+        known.rebind(watch)
+    known._look()
+    return known
