@@ -4,8 +4,13 @@ The engine forks its zygote before it has any thread or event loop and talks to 
 pair.  A request carries the write end of a pipe, which becomes the child's stdout and stderr.
 When the engine dies, however it dies, the zygote ends every child and itself.
 
+A container may start processes of its own.  They end with it: each container leads a process
+group, which is killed as one, so that even a fork bomb ends with the timeout of its input; and on
+Linux processes that left the group, or whose parent has died, come back to their container and
+after its end to the zygote, which ends them.
+
 Messages are JSON lines: ``{"fork": id, ...}`` and ``{"kill": pid}`` one way, ``{"forked": id,
-"pid": pid}`` and ``{"ended": pid, "status": status}`` the other.
+"pid": pid}``, ``{"failed": id, "why": text}`` and ``{"ended": pid, "status": status}`` the other.
 """
 
 from __future__ import annotations
@@ -22,7 +27,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from modalnb.runtime.offspring import children
+
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+#: Where memory runs out for all, containers go before the engine and the caller.
+_OOM_SCORE = 500
 _CHUNK = 1 << 16
 _MAX_FDS = 64
 
@@ -79,6 +89,7 @@ class _Zygote:
     def run(self) -> NoReturn:
         """Serve until the engine is gone; never returns."""
         _die_with_parent(signal.SIGKILL if sys.platform != "linux" else signal.SIGTERM)
+        _adopt_orphans()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         wake_read, wake_write = socket.socketpair()
         wake_write.setblocking(False)
@@ -110,13 +121,21 @@ class _Zygote:
     def _obey(self, order: Order) -> None:
         if "kill" in order:
             if order["kill"] in self._children:
-                os.kill(order["kill"], order["signal"])
+                _signal(order["kill"], order["signal"])
             return
         output = self._outputs.popleft()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(output)
+            self._tell({"failed": order["fork"], "why": str(error)})
+            return
         if pid == 0:
             self._become_child(order, output)
         os.close(output)
+        # The child does so too: whoever comes first, nobody can miss the group.
+        with suppress(OSError):
+            os.setpgid(pid, pid)
         self._children.add(pid)
         self._tell({"forked": order["fork"], "pid": pid})
 
@@ -129,7 +148,10 @@ class _Zygote:
             self._line.close()
             for other in self._outputs:
                 os.close(other)
+            os.setpgid(0, 0)
             _die_with_parent(signal.SIGKILL)
+            _adopt_orphans()
+            _yield_memory()
             os.dup2(output, 1)
             os.dup2(output, 2)
             os.close(output)
@@ -148,12 +170,20 @@ class _Zygote:
             os._exit(status)
 
     def _reap(self) -> None:
-        while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            self._children.discard(pid)
-            self._tell({"ended": pid, "status": os.waitstatus_to_exitcode(status)})
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                if pid in self._children:
+                    self._children.discard(pid)
+                    _signal(pid, signal.SIGKILL)
+                    self._tell({"ended": pid, "status": os.waitstatus_to_exitcode(status)})
+        self._end_orphans()
+
+    def _end_orphans(self) -> None:
+        """End what containers have left behind; its children come here in turn."""
+        for pid in children() - self._children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _tell(self, message: Order) -> None:
         with suppress(OSError):
@@ -161,9 +191,21 @@ class _Zygote:
 
     def _end(self) -> NoReturn:
         for pid in self._children:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+                self._end_orphans()
         os._exit(0)
+
+
+def _signal(pid: int, number: int) -> None:
+    """Signal a container; to kill one is to kill its whole group, and it may be gone itself."""
+    with suppress(ProcessLookupError):
+        if number == signal.SIGKILL:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)
 
 
 def _run_exit_handlers() -> None:
@@ -176,7 +218,22 @@ def _run_exit_handlers() -> None:
 def _die_with_parent(signum: int) -> None:
     """Ask Linux for a signal when the parent dies; elsewhere the closed socket must do."""
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        libc.prctl(_PR_SET_PDEATHSIG, signum)
+        _prctl(_PR_SET_PDEATHSIG, signum)
         if os.getppid() == 1:
             os._exit(0)
+
+
+def _adopt_orphans() -> None:
+    """Be the parent of all descendants whose parents die, instead of process 1."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(option, value)
+
+
+def _yield_memory() -> None:
+    """Let Linux end this process, not the engine or the caller, if there is no memory left."""
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write(str(_OOM_SCORE))

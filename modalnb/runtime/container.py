@@ -14,7 +14,7 @@ from typing import Any
 
 from modalnb import messages as m
 from modalnb.payload.shared_memory import Depot
-from modalnb.runtime import context, invoke, usage
+from modalnb.runtime import context, invoke, offspring, usage
 from modalnb.runtime.crew import Crew
 from modalnb.runtime.deadlines import Deadlines
 from modalnb.runtime.loading import Loader
@@ -270,10 +270,14 @@ class Container:
         self._finish(run, work, [("cancelled", None)] * len(jobs_of(work)))
 
     def _finish(self, run: Run, work: Work, outcomes: list[invoke.Outcome]) -> None:
+        seconds = time.perf_counter() - run.started
+        flush_streams()
         if run.is_stopped:
             outcomes = [("cancelled", None)] * len(outcomes)
-        flush_streams()
-        self.report(work, outcomes, time.perf_counter() - run.started)
+            if offspring.has_started_any(seconds):
+                # They are what was to stop as well, and only the end of the container stops them.
+                self._call_soon(lambda: self._send({"op": m.STUCK}))
+        self.report(work, outcomes, seconds)
 
     def report(self, work: Work, outcomes: list[invoke.Outcome], seconds: float) -> None:
         """Send the outcomes of one invocation."""

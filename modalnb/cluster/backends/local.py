@@ -83,6 +83,8 @@ class ZygoteLine:
             container = self._containers[message["forked"]]
             self._by_pid[message["pid"]] = container
             container.on_forked(message["pid"])
+        elif "failed" in message:
+            self._containers.pop(message["failed"]).on_failed(message["why"])
         else:
             container = self._by_pid.pop(message["ended"])
             del self._containers[container.name]
@@ -143,6 +145,11 @@ class ForkedContainer(ProcessInterface):
         self.pid = pid
         if self._is_leaving:
             self.backend.zygote.signal(pid, signal.SIGTERM)
+
+    def on_failed(self, why: str) -> None:
+        """There is no process, because the system has no room for one."""
+        self._close_output()
+        self.backend.ended(self.name, f"the process could not be started: {why}")
 
     def on_ended(self, status: int) -> None:
         """The process is gone."""
