@@ -22,12 +22,14 @@ import selectors
 import signal
 import socket
 import sys
+import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from modalnb.runtime.offspring import children
+from modalnb.runtime.process import NO_MEMORY
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -160,14 +162,17 @@ class _Zygote:
             status = self._target(order)
         except SystemExit as leave:
             status = leave.code if isinstance(leave.code, int) else 0
+        except MemoryError:
+            os.write(2, NO_MEMORY)
+            os._exit(status)
         except BaseException:
-            import traceback
-
             os.write(2, traceback.format_exc().encode())
         finally:
-            with suppress(BaseException):
+            try:
                 _run_exit_handlers()
-            os._exit(status)
+            finally:
+                # Whatever happens there, nothing may get back into the zygote's own code.
+                os._exit(status)
 
     def _reap(self) -> None:
         with suppress(ChildProcessError):

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from typing import Any
 
 from modalnb._dask_compat import ClosedWorker, use_lean_config
@@ -18,6 +19,8 @@ EXIT_SECONDS = 2.0
 #: Hand the interpreter over ten times as often as usual: messages must move beside user code.
 SWITCH_SECONDS = 0.0005
 START_SECONDS = 60.0
+#: Written when not even a traceback can be made any more.
+NO_MEMORY = b"MemoryError: the container has no memory left to go on\n"
 
 _was_told_to_leave = threading.Event()
 
@@ -66,12 +69,16 @@ def _leave(*_: Any) -> None:
 def _run_worker(order: dict[str, Any], started: threading.Event, ended: threading.Event) -> None:
     try:
         asyncio.run(_serve(order, started))
+    except MemoryError:
+        os.write(2, NO_MEMORY)
+        os._exit(1)
     except BaseException:
         faulthandler.disable()
-        import traceback
-
-        os.write(2, traceback.format_exc().encode())
-        os._exit(1)
+        try:
+            os.write(2, traceback.format_exc().encode())
+        finally:
+            # Whatever happens there, a container that hears nothing must not stay.
+            os._exit(1)
     finally:
         ended.set()
     # User code that does not return must not keep an orphan alive.

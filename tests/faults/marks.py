@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from pathlib import Path
 
 
@@ -16,16 +17,21 @@ def note(folder: Path, word: object) -> int:
 
 def pids(folder: Path, word: object) -> list[int]:
     """The processes that have noted this, one entry each time."""
-    try:
-        lines = (folder / "marks").read_text().splitlines()
-    except FileNotFoundError:
-        return []
-    return [int(pid) for found, pid in map(str.split, lines) if found == str(word)]
+    return [pid for found, pid in _marks(folder) if found == str(word)]
 
 
 def counts(folder: Path, words: range) -> list[int]:
     """How often each of these was noted."""
-    return [len(pids(folder, word)) for word in words]
+    found = Counter(word for word, _ in _marks(folder))
+    return [found[str(word)] for word in words]
+
+
+def _marks(folder: Path) -> list[tuple[str, int]]:
+    try:
+        lines = (folder / "marks").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    return [(word, int(pid)) for word, pid in map(str.split, lines)]
 
 
 def hang() -> None:
