@@ -78,7 +78,7 @@ def _poisoned_batch(ns: list[int]) -> list[int]:
     return ns
 
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "tasks": modalnb.concurrent(max_inputs=4)(_poisoned_task),
     "threads": modalnb.concurrent(max_inputs=4)(_poisoned_thread),
     "batches": modalnb.batched(max_batch_size=4, wait_ms=0)(_poisoned_batch),
@@ -105,10 +105,9 @@ def test_generator_that_ends_its_process_is_told_after_what_it_yielded(app: moda
                 os._exit(3)
             yield n
 
-    seen = []
+    seen: list[int] = []
     with pytest.raises(ContainerLostError, match="exit status 3"):
-        for n in count.remote_gen(3):
-            seen.append(n)
+        seen.extend(count.remote_gen(3))
     assert seen == [0, 1, 2][: len(seen)]
     assert list(count.remote_gen(-1)) == list(range(10))
 
@@ -125,7 +124,7 @@ def _exit_in_a_batch(ns: list[int]) -> list[int]:
     return [_exit_plainly(n) for n in ns]
 
 
-LEAVERS = {
+LEAVERS: dict[str, Any] = {
     "alone": _exit_plainly,
     "threads": modalnb.concurrent(max_inputs=4)(_exit_plainly),
     "tasks": modalnb.concurrent(max_inputs=4)(_exit_in_a_task),
