@@ -127,6 +127,11 @@ def whole_code(code: str) -> str:
     return code.partition("#")[0]
 
 
+def with_code(reference: str, code: str) -> str:
+    """A reference to the same method, or to the whole, of other code."""
+    return code + reference[len(whole_code(reference)) :]
+
+
 def resolve_code(code: str | None, current: str) -> str:
     """A reference to code; one that names none is about the current one."""
     if code is None:

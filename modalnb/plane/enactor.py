@@ -85,7 +85,7 @@ class Enactor:
             return inputs
         code = record.code
         return tuple(
-            (lease, call_id, index, code + named[named.index("#") :], payload)
+            (lease, call_id, index, m.with_code(named, code), payload)
             for lease, call_id, index, named, payload in inputs
         )
 
