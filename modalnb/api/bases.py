@@ -6,11 +6,14 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from modalnb import messages as m
+from modalnb.api import current
 from modalnb.api.registering import ask_variant
 from modalnb.api.waiting import ask
-from modalnb.exception import InvalidError
+from modalnb.exception import ExecutionError, InvalidError
 from modalnb.interface import Interface
+from modalnb.payload import code as codes
 from modalnb.payload.code import CodeCache, Definition
+from modalnb.runtime import context
 from modalnb.settings import FunctionSettings
 from modalnb.variants import Variant
 
@@ -40,6 +43,16 @@ class Base(ABC):
     @abstractmethod
     def reference(self) -> Reference:
         """The same for another process."""
+
+    @abstractmethod
+    def source(self) -> Any:
+        """What runs here: the user's function, or a service that makes instances of the class.
+
+        Raises
+        ------
+        ExecutionError
+            If the code is elsewhere.
+        """
 
 
 class Declared(Base):
@@ -77,6 +90,9 @@ class Declared(Base):
     def reference(self) -> Reference:
         return Reference(self.name, app_id=self.app.app_id, interface=self.interface)
 
+    def source(self) -> Any:
+        return self.carrier if isinstance(self.raw, type) else self.raw
+
     def of(self, app: App) -> Declared:
         """The same in another app."""
         return Declared(
@@ -109,6 +125,10 @@ class Reference(Base):
         #: Where variants were asked for, and the pools that they got.
         self._stub: Stub | None = None
         self._pools: dict[str, str] = {}
+        #: In a container, what was loaded, its code, and the input that looked last.
+        self._source: Any = None
+        self._code = ""
+        self._looked_for: Any = None
 
     def ready(self, stub: Stub, variant: Variant) -> tuple[str, str | None]:
         pool_id = m.pool_id_of(self.look_up(stub), self.name)
@@ -135,6 +155,27 @@ class Reference(Base):
     def reference(self) -> Reference:
         return self
 
+    def source(self) -> Any:
+        """What a container gets to run without a container of its own.
+
+        Code does not travel with that which calls it, so a container fetches it when it is asked
+        to run it; each input looks whether it has changed.
+        """
+        if self.app_name or context.home() is None:
+            raise ExecutionError(
+                f"`{self.name}` has no local definition: the handle came from `from_name`. "
+                "Use `.remote(...)`."
+            )
+        looking_for = context.current.get()
+        if self._source is None or looking_for is not self._looked_for:
+            stub = current.stub()
+            pool_id = m.pool_id_of(self.look_up(stub), self.name)
+            answer = ask(stub, "code", pool_id=pool_id, known=self._code)
+            if answer["blob"] is not None:
+                self._source, self._code = codes.load(answer["blob"]), answer["code"]
+            self._looked_for = looking_for
+        return self._source
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.name, self.app_name, self._app_id, self.interface, self._is_class)
 
@@ -143,6 +184,11 @@ def _rebuild(
     name: str, app_name: str, app_id: str | None, interface: Interface | None, is_class: bool
 ) -> Reference:
     return Reference(name, app_name=app_name, app_id=app_id, interface=interface, is_class=is_class)
+
+
+def is_by_name(base: Base) -> bool:
+    """Whether it comes from ``from_name``, not from the code around."""
+    return isinstance(base, Reference) and bool(base.app_name)
 
 
 def named(app_name: Any, name: Any, *, is_class: bool) -> Reference:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from modalnb.api import current, display
-from modalnb.api.bases import Base, Declared, Reference, named
+from modalnb.api.bases import Base, Declared, Reference, is_by_name, named
 from modalnb.api.decorators import check_batched, marked_fields
 from modalnb.api.instance import Method, Obj, OwnMethod
 from modalnb.api.members import members_of, refuse_batches_among
@@ -113,12 +113,12 @@ class Cls(Optioned):
                 f"`{name}` belongs to instances of `{self._base.name}`. Did you forget to "
                 f"instantiate the class? Write `{self._base.name}().{name}`."
             )
-        if self._base.raw is None:
+        if is_by_name(self._base):
             raise NotFoundError(
                 f"`{self._base.name}` has no method `{name}`; of a class from elsewhere only "
                 "methods can be used."
             )
-        return getattr(self._base.raw, name)
+        return getattr(self._base.source().kind, name)
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         """Let a class derive from a decorated one."""

@@ -25,7 +25,7 @@ from modalnb.api.waiting import (
     value_of,
 )
 from modalnb.configuration import config
-from modalnb.exception import ExecutionError, InvalidError
+from modalnb.exception import InvalidError
 from modalnb.payload import envelope
 from modalnb.payload.code import note_handle
 from modalnb.payload.failure import users_part
@@ -164,12 +164,7 @@ class Function(Scalable, Optioned):
         ExecutionError
             On a handle from :meth:`from_name`, which has no local definition.
         """
-        if self._raw is None:
-            raise ExecutionError(
-                f"`{self._name}` has no local definition: the handle came from `from_name`. "
-                "Use `.remote(...)`."
-            )
-        return self._raw(*args, **kwargs)
+        return self._base.source()(*args, **kwargs)
 
     def _put(self, kind: str, args: Any, kwargs: Any) -> tuple[Stub, str, Ticket]:
         stub, route = self._route()

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from modalnb import messages as m
 from modalnb.api import display
-from modalnb.api.bases import Base, Declared
+from modalnb.api.bases import Base, is_by_name
 from modalnb.api.function import Function
 from modalnb.api.local import LocalInstance
 from modalnb.api.scaling import Scalable
-from modalnb.exception import ExecutionError, InvalidError, NotFoundError
+from modalnb.exception import InvalidError, NotFoundError
 from modalnb.interface import Interface
 from modalnb.payload.code import note_handle
 from modalnb.variants import Variant
@@ -44,7 +44,7 @@ class Obj(Scalable):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"'{type(self).__name__}' object has no attribute {name!r}")
-        if self._base.raw is None:
+        if is_by_name(self._base):
             raise NotFoundError(
                 f"`{self._name}` has no method `{name}`; of a class from elsewhere only methods "
                 "and parameters can be used."
@@ -77,7 +77,7 @@ class Method(Function):
     ) -> None:
         super().__init__(base, variant)
         self._method = method
-        self._local = local
+        self._local = local or LocalInstance(base, variant)
         self._name = f"{self._name}.{method}"
         self.__doc__ = getattr(self._raw, "__doc__", None)
 
@@ -98,11 +98,6 @@ class Method(Function):
         ExecutionError
             On a handle from elsewhere, which has no local definition.
         """
-        if self._local is None or not isinstance(self._base, Declared):
-            raise ExecutionError(
-                f"`{self._name}` has no local definition: the handle came from elsewhere. "
-                "Use `.remote(...)`."
-            )
         return self._local.call(self._method, args, kwargs)
 
     def _with(self, variant: Variant) -> NoReturn:

@@ -56,7 +56,7 @@ class LocalInstance:
         with self._lock:
             if self._service is None:
                 # Each instance has a service of its own; the one of the base only describes it.
-                self._service = copy.copy(self._base.carrier)
+                self._service = copy.copy(self._base.source())
                 self._service.make(self._variant)
             return self._service
 

@@ -8,6 +8,7 @@ import inspect
 import sys
 import sysconfig
 import types
+import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from modalnb.exception import InvalidError, SerializationError
 from modalnb.payload import pickling
 from modalnb.payload.diagnose import find_culprit
 
-#: Pickled functions above this size are refused; Modal's own limit.
+#: Pickled code above the first size gets a warning, above the second it is refused, as in Modal.
+LARGE_BYTES = 256 * 1024
 MAX_BYTES = 16 * 1024 * 1024
 
 _IMMUTABLE = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
@@ -79,6 +81,15 @@ def define(source: Callable[..., Any], name: str, carrier: Any = None) -> Defini
             f"{what.capitalize()} `{name}` takes {len(blob) >> 20} MiB with the globals that it "
             f"uses; at most {MAX_BYTES >> 20} MiB can travel with code. Pass large data as "
             "arguments."
+        )
+    if len(blob) > LARGE_BYTES:
+        # The same text each time, so that Python shows it once.
+        warnings.warn(
+            f"{what.capitalize()} `{name}` takes more than {LARGE_BYTES >> 10} KiB with the "
+            "globals that it uses, and travels again whenever they change. Pass large data as "
+            "arguments.",
+            UserWarning,
+            stacklevel=2,
         )
     return Definition(code=hashlib.sha256(blob).hexdigest()[:32], blob=blob, handles=tuple(met))
 

@@ -89,6 +89,11 @@ class Catalog:
         app_id = m.names_of_pool(record.pool_id)[0]
         return {"app_id": app_id, "interface": record.interface.to_dict()}
 
+    def _answer_code(self, pool_id: str, known: str) -> dict[str, Any]:
+        """The code of a pool, unless it is the one that is known."""
+        code = self.record(pool_id).code
+        return {"code": code, "blob": None if code == known else self._plane.registry.blob(code)}
+
     def _answer_variant(
         self, pool_id: str, name: str, init: Any, options: dict[str, Any]
     ) -> dict[str, Any]:

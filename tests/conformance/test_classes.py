@@ -307,6 +307,13 @@ class Calculator:
     def fail(self, x: int) -> int:
         raise ValueError(f"no {x}")
 
+    def plus_one(self, x: int) -> int:
+        return self.base + x + 1
+
+    @staticmethod
+    def constant() -> int:
+        return 5
+
 
 def test_every_way_to_call_works_on_a_method(app: modal.App) -> None:
     calculator = app.cls(max_containers=1)(Calculator)()
@@ -359,6 +366,31 @@ def test_methods_call_those_of_their_instance_and_of_other_classes(app: modal.Ap
     assert caller.own.remote()
     assert caller.other.remote(1) == [101, 11]
     assert caller.given.remote(calculator(base=7)) == 8
+
+
+def test_local_in_a_container_runs_there(app: modal.App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modalnb.api.declaring.is_interactive", lambda: True)
+
+    def define(version: int) -> Any:
+        def helper() -> Any:
+            return version, os.getpid()
+
+        return app.function()(helper)
+
+    helper, calculator = define(1), app.cls()(Calculator)
+
+    @app.function(max_containers=1)
+    def call() -> Any:
+        ten = calculator()
+        parts = ten.add.local(1), list(ten.count.local(2)), ten.plus_one(1), calculator.constant()
+        return (*parts, helper.local(), os.getpid())
+
+    *results, (version, there), here = call.remote()
+    assert results == [11, [10, 11], 12, 5]
+    assert (version, there) == (1, here)
+    define(2)
+    app.registered_functions["helper"].hydrate()
+    assert call.remote()[-2:] == ((2, here), here)
 
 
 # -- notebooks -----------------------------------------------------------------------------

@@ -97,6 +97,13 @@ def test_function_with_huge_globals_is_refused() -> None:
         _definitions(names["f"])()
 
 
+def test_function_with_large_globals_is_sent_with_a_warning() -> None:
+    names = _namespace("data = b'x' * (300 << 10)\ndef f(): return len(data)")
+    current = _definitions(names["f"])
+    with pytest.warns(UserWarning, match="Function `f` takes more than 256 KiB"):
+        assert code.load(current().blob)() == 300 << 10
+
+
 def test_installed_packages_travel_by_reference() -> None:
     import json
 
