@@ -1,4 +1,4 @@
-"""``modalnb run``: runs a local entrypoint here, or a function in a container."""
+"""``modalnb run``: runs a local entrypoint here, or a function or method in a container."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ Examples:
   modalnb run train.py
   modalnb run train.py --epochs 3 --no-shuffle
   modalnb run train.py::evaluate --help
+  modalnb run train.py::Model.predict --size large --text "Hello"
   modalnb run -m package.train::main
 
 The exit status is 0, 1 after an error of the code, 2 when there is nothing to run or the

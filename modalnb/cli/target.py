@@ -14,11 +14,13 @@ from typing import Any, NoReturn
 import click
 
 from modalnb.api.app import App
+from modalnb.api.cls import Cls
 from modalnb.api.entrypoint import LocalEntrypoint
 from modalnb.api.function import Function
+from modalnb.cli.methods import MethodOfClass, methods_of
 from modalnb.cli.tracebacks import show_error
 
-Runnable = LocalEntrypoint | Function
+Runnable = LocalEntrypoint | Function | MethodOfClass
 
 
 class NothingToRunError(click.ClickException):
@@ -29,7 +31,7 @@ class NothingToRunError(click.ClickException):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A local entrypoint or a function, with the app that must run for it."""
+    """A local entrypoint, a function or a method, with the app that must run for it."""
 
     runnable: Runnable
     app: App
@@ -49,7 +51,7 @@ def find_target(reference: str, *, is_module: bool) -> Target:
     source, _, name = reference.partition("::")
     module = _import_module(source) if is_module else _import_file(source)
     runnable = _pick(module, source, name)
-    raw = runnable.raw if isinstance(runnable, LocalEntrypoint) else runnable._raw
+    raw = runnable._raw if isinstance(runnable, Function) else runnable.raw
     assert raw is not None
     return Target(runnable, runnable.app, raw)
 
@@ -139,20 +141,23 @@ def _apps_of(module: ModuleType) -> dict[str, App]:
     values = vars(module)
     apps = {variable: value for variable, value in values.items() if isinstance(value, App)}
     for value in values.values():
-        app = value.app if isinstance(value, Runnable) else None
+        app = value.app if isinstance(value, LocalEntrypoint | Function) else None
+        app = value._base.app if isinstance(value, Cls) else app
         if app is not None and app not in apps.values():
             apps[app.name or "app"] = app
     return apps
 
 
 def _runnables_of(app: App) -> dict[str, Runnable]:
-    return {**app.registered_functions, **app.registered_entrypoints}
+    methods = {method.label: method for method in methods_of(app)}
+    return {**app.registered_functions, **methods, **app.registered_entrypoints}
 
 
 def _is_named(runnable: Runnable, name: str, apps: dict[str, App]) -> bool:
-    variable, _, label = name.rpartition(".")
-    wanted = [apps[variable]] if variable in apps else [] if variable else list(apps.values())
-    return any(_runnables_of(app).get(label) is runnable for app in wanted)
+    variable, _, label = name.partition(".")
+    if variable in apps:
+        return _runnables_of(apps[variable]).get(label) == runnable
+    return any(_runnables_of(app).get(name) == runnable for app in apps.values())
 
 
 def _fail_pick(

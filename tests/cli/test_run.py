@@ -72,6 +72,58 @@ def test_run_only_function_without_entrypoint(run: Run, write: Write) -> None:
     assert run("--detach", "job.py").stdout == "'hello you'\n"
 
 
+MODEL = """
+    import modalnb as modal
+
+    app = modal.App()
+
+    @app.cls()
+    class Model:
+        size: str = modal.parameter()
+        depth: int = modal.parameter(default=2)
+
+        @modal.enter()
+        def load(self):
+            self.name = f"{self.size}-{self.depth}"
+
+        @modal.method()
+        def predict(self, x: int, *, loud: bool = False):
+            return f"{self.name} {x}{'!' * loud}"
+
+        @modal.method()
+        def stream(self):
+            yield 1
+
+        @modal.method()
+        def clash(self, size: str): ...
+    """
+
+
+def test_run_method_takes_the_parameters_of_its_class_too(run: Run, write: Write) -> None:
+    write(MODEL)
+    done = run("job.py::Model.predict", "--size", "big", "--x", "3", "--loud")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "'big-2 3!'\n", "")
+
+
+def test_run_method_of_a_named_app_shows_all_options(run: Run, write: Write) -> None:
+    write(MODEL)
+    done = run("job.py::app.Model.predict", "--help")
+    assert done.returncode == 0
+    for option in ("--x INTEGER", "--size TEXT", "--depth INTEGER", "--loud / --no-loud"):
+        assert option in done.stdout
+
+
+def test_run_method_that_cannot_run_by_name_says_why(run: Run, write: Write) -> None:
+    write(MODEL)
+    done = run("job.py::Model.stream", "--size", "s")
+    assert done.returncode == 2
+    assert "`Model.stream` is a generator" in done.stderr
+    done = run("job.py::Model.clash", "--size", "s")
+    assert "Both `Model.clash` and its class have a parameter `size`" in done.stderr
+    done = run("job.py")
+    assert "job.py::Model.predict, job.py::Model.stream, job.py::Model.clash" in done.stderr
+
+
 def test_run_coroutine_entrypoint(run: Run, write: Write) -> None:
     write("""
         import modalnb
