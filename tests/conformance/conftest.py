@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
@@ -36,6 +37,11 @@ class Signal:
             assert time.monotonic() < deadline, f"{self._path} was not set"
             pause.wait(0.005)
 
+    async def wait_async(self) -> None:
+        """The same for a task among others, until it is cancelled."""
+        while not self.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
 
 class Notes:
     """Lines that processes write one after the other."""
@@ -50,6 +56,14 @@ class Notes:
             file.flush()
             file.seek(0)
             return len(file.readlines())
+
+    def wait(self, count: int, seconds: float = 30.0) -> None:
+        """Return when there are so many lines."""
+        pause = threading.Event()
+        deadline = time.monotonic() + seconds
+        while len(self.lines) < count:
+            assert time.monotonic() < deadline, f"there are only {self.lines}"
+            pause.wait(0.005)
 
     @property
     def lines(self) -> list[str]:
