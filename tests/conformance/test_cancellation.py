@@ -275,7 +275,7 @@ def test_terminate_containers_leaves_containers_of_others_alone(
 
 def test_terminate_containers_must_be_a_bool() -> None:
     with pytest.raises(InvalidError, match="`terminate_containers` must be a bool; got 1"):
-        modalnb.FunctionCall.from_id("fc-1").cancel(terminate_containers=1)  # type: ignore[arg-type]
+        modalnb.FunctionCall.from_id("fc-1").cancel(terminate_containers=1)
 
 
 def test_cancel_aio_cancels_too(app: modalnb.App, signal: Any) -> None:

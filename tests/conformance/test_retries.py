@@ -153,7 +153,7 @@ def test_cancel_ends_the_wait_for_a_retry(app: modalnb.App, wait_until: Any) -> 
 def test_lost_containers_do_not_use_up_retries(app: modalnb.App, notes: Any) -> None:
     @app.function(max_containers=1, retries=modalnb.Retries(max_retries=1, initial_delay=0))
     def work() -> int:
-        attempt = notes.add("ran")
+        attempt: int = notes.add("ran")
         if attempt in (1, 3):
             os.kill(os.getpid(), signals.SIGKILL)
         if attempt == 2:
@@ -166,7 +166,7 @@ def test_lost_containers_do_not_use_up_retries(app: modalnb.App, notes: Any) -> 
 def test_timeouts_are_retried_and_each_attempt_starts_afresh(app: modalnb.App, notes: Any) -> None:
     @app.function(max_containers=1, timeout=0.4, retries=AT_ONCE)
     def work(last: int) -> int:
-        attempt = notes.add("ran")
+        attempt: int = notes.add("ran")
         time.sleep(0.3 if attempt == last else 60)
         return attempt
 
