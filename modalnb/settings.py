@@ -55,6 +55,8 @@ MAX_BATCH_SIZE = 1_000
 MAX_WAIT_MS = 600_000
 DEFAULT_TIMEOUT = 300.0
 MAX_TIMEOUT = 86_400.0
+#: A short ``timeout`` is meant for inputs; a process may need longer to start on a busy machine.
+LEAST_STARTUP_TIMEOUT = 10.0
 
 
 def check_int(name: str, value: Any, at_least: int) -> int:
@@ -286,9 +288,9 @@ class FunctionSettings:
 
     ``cpu`` is the number of cores that one container is taken to use; ``None`` is measured.
     ``timeout`` is seconds of execution for each attempt, ``startup_timeout`` seconds until a
-    container is ready (``None`` is as long as ``timeout``).  ``memory`` is in MiB, ``gpu`` the
-    kinds of devices that will do, the best first; where there is none of them, ``gpu_fallback``
-    lets containers run without.
+    container is ready (``None`` is as long as ``timeout``, and at least ten).  ``memory`` is in
+    MiB, ``gpu`` the kinds of devices that will do, the best first; where there is none of them,
+    ``gpu_fallback`` lets containers run without.
     """
 
     autoscaler: AutoscalerSettings = field(default_factory=AutoscalerSettings)
@@ -352,4 +354,6 @@ class FunctionSettings:
     @property
     def seconds_to_start(self) -> float:
         """How long a container may take until it is ready."""
-        return self.timeout if self.startup_timeout is None else self.startup_timeout
+        if self.startup_timeout is not None:
+            return self.startup_timeout
+        return max(self.timeout, LEAST_STARTUP_TIMEOUT)

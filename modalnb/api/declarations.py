@@ -89,7 +89,8 @@ class Declarations:
         timeout : float, default 300
             Seconds that an input may execute, each attempt anew.
         startup_timeout : float, optional
-            Seconds until a container must be ready; as long as `timeout` if not given.
+            Seconds until a container must be ready; as long as `timeout` if not given, and at
+            least 10.
         single_use_containers : bool, default False
             Whether each input gets a container of its own, which ends with it.
         schedule : Cron or Period, optional
@@ -185,7 +186,7 @@ class Declarations:
             As for :meth:`function`, for each method.
         startup_timeout : float, optional
             Seconds until a container must be ready, with its ``@modal.enter`` hooks; as long as
-            `timeout` if not given.
+            `timeout` if not given, and at least 10.
         enable_memory_snapshot : bool, default False
             Allows ``@modal.enter(snap=True)``; there are no snapshots here.
 

@@ -232,14 +232,20 @@ def test_timeouts_out_of_range_are_refused_at_decoration(name: str, value: Any) 
 
 
 def test_defaults_are_five_minutes_to_run_and_as_long_to_start() -> None:
+    """At least ten seconds to start, however short an attempt may be."""
+
     @modalnb.App().function()
     def plain() -> None: ...
 
-    @modalnb.App().function(timeout=7)
+    @modalnb.App().function(timeout=20)
     def short() -> None: ...
 
-    @modalnb.App().function(timeout=7, startup_timeout=9)
-    def slow() -> None: ...
+    @modalnb.App().function(timeout=1)
+    def shortest() -> None: ...
 
-    times = [(f._settings.timeout, f._settings.seconds_to_start) for f in (plain, short, slow)]
-    assert times == [(300, 300), (7, 7), (7, 9)]
+    @modalnb.App().function(timeout=7, startup_timeout=9)
+    def given() -> None: ...
+
+    functions = (plain, short, shortest, given)
+    times = [(f._settings.timeout, f._settings.seconds_to_start) for f in functions]
+    assert times == [(300, 300), (20, 20), (1, 10), (7, 9)]
