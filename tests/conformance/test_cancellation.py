@@ -422,10 +422,12 @@ def test_cancelled_await_cancels_its_input(hang: Any, wait_until: Any) -> None:
 
 
 def test_timed_out_await_cancels_its_input(hang: Any) -> None:
-    function, _, ended = hang
+    function, started, ended = hang
 
     async def main() -> None:
-        async with asyncio.timeout(1):
+        begun = asyncio.get_running_loop().run_in_executor(None, started.wait)
+        async with asyncio.timeout(60) as limit:
+            begun.add_done_callback(lambda _: limit.reschedule(0))
             await function.remote.aio(1)
 
     with pytest.raises(TimeoutError):
