@@ -27,6 +27,7 @@ assert work.remote(1) == 1
 #: Asks a server of Dask's, once with each of three credentials, who it is.
 KNOCK = """
 import asyncio
+import gc
 from distributed import Client, Security
 from distributed.core import rpc
 
@@ -38,6 +39,9 @@ def identity(address, security):
     return asyncio.run(asyncio.wait_for(ask(), 10))
 
 def connect(address, security):
+    # Dask closes a client that did not connect when it is collected, and hangs if that happens
+    # while it starts another one.
+    gc.collect()
     with Client(address, security=security, timeout=2, set_as_default=False) as client:
         return client.run_on_scheduler(lambda: "executed")
 """
