@@ -34,6 +34,7 @@ from modalnb.cluster.rendezvous import Rendezvous
 from modalnb.cluster.zygote import fork_zygote
 from modalnb.payload.shared_memory import create_depot
 from modalnb.plane.scheduler_plugin import PlanePlugin
+from modalnb.runtime.devices import DeviceReader
 from modalnb.runtime.process import run_container
 from modalnb.runtime.worker_plugin import ContainerPlugin
 from modalnb.settings import Limits
@@ -54,6 +55,9 @@ class Engine:
 
     async def start(self) -> dict[str, Any]:
         """Open everything; returns what a client needs to connect."""
+        # The driver takes its time, so it is asked while the rest starts.
+        reader = DeviceReader()
+        self._early = asyncio.ensure_future(reader.read())
         self.depot = create_depot()
         self.folder = tempfile.TemporaryDirectory(prefix="modalnb-")
         security = Security.temporary()
@@ -88,6 +92,7 @@ class Engine:
             credentials=credentials,
             memory_per_container=self.options.get("memory_per_container", 128 * 2**20),
             keeps_spare=self.options.get("spare", False),
+            reader=reader,
         )
         self.operator = Operator(self.cluster, backend, self.client)
         await self.operator.begin()

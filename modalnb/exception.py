@@ -4,6 +4,7 @@
     ├── InvalidError                a parameter, name or use that can never work
     ├── NotFoundError               no app, function or call of that name or id
     ├── ExecutionError              a call that cannot be carried out as things stand
+    │   └── ResourceUnavailableError  no machine here has the devices or the memory asked for
     ├── ConnectionError             an engine cannot be reached (also builtins.ConnectionError)
     ├── VersionError                the two ends speak different protocol versions
     ├── ResourceExhaustedError      a limit is reached; nothing was lost, try again later
@@ -39,6 +40,7 @@ __all__ = [
     "OutputExpiredError",
     "RemoteError",
     "ResourceExhaustedError",
+    "ResourceUnavailableError",
     "SerializationError",
     "TimeoutError",
     "UnsupportedWarning",
@@ -60,6 +62,13 @@ class NotFoundError(Error):
 
 class ExecutionError(Error):
     """The call cannot be carried out as things stand; the text says what stands in the way."""
+
+
+class ResourceUnavailableError(ExecutionError):
+    """No machine here has the devices or the memory that one container of the function needs.
+
+    The text says what was asked for, what there is, and the ways out.
+    """
 
 
 class ConnectionError(Error, builtins.ConnectionError):  # Modal's name for it

@@ -14,6 +14,8 @@ op                        from → to             fields
 ``modalnb-ask``           caller → plane        ask_id, verb, arguments
 ``modalnb-reply``         plane → caller        kind, fields of the kind
 ``modalnb-configure``     plane → container     max_inputs, timeout
+``modalnb-equip``         plane → container     env, cores, memory_limit
+``modalnb-look``          plane → container
 ``modalnb-prepare``       plane → container     code, init
 ``modalnb-run``           plane → container     inputs
 ``modalnb-batch``         plane → container     inputs
@@ -21,7 +23,7 @@ op                        from → to             fields
 ``modalnb-code``          plane → container     code, blob
 ``modalnb-recall``        plane → container     leases
 ``modalnb-stop``          plane → container     leases
-``modalnb-hello``         container → plane     container_id, pid, host
+``modalnb-hello``         container → plane     container_id, pid, host, devices, device_error
 ``modalnb-prepared``      container → plane     failure, story
 ``modalnb-outputs``       container → plane     outputs
 ``modalnb-yields``        container → plane     items
@@ -32,7 +34,9 @@ op                        from → to             fields
 ``modalnb-returned``      container → plane     leases
 ``modalnb-printed``       container → plane     lines
 ``modalnb-usage``         container → plane     cpu, memory
-``modalnb-operate``       plane → operator      wake, retire, kill
+``modalnb-devices``       container → plane     host, devices, error
+``modalnb-fate``          container → plane     story, over_limit
+``modalnb-operate``       plane → operator      wake, retire, kill, look
 ========================  ====================  ==================================================
 """
 
@@ -54,6 +58,8 @@ ASK = "modalnb-ask"
 TAKEN = "modalnb-taken"
 REPLY = "modalnb-reply"
 CONFIGURE = "modalnb-configure"
+EQUIP = "modalnb-equip"
+LOOK = "modalnb-look"
 PREPARE = "modalnb-prepare"
 RUN = "modalnb-run"
 BATCH = "modalnb-batch"
@@ -71,6 +77,8 @@ LEAVE = "modalnb-leave"
 RETURNED = "modalnb-returned"
 PRINTED = "modalnb-printed"
 USAGE = "modalnb-usage"
+DEVICES = "modalnb-devices"
+FATE = "modalnb-fate"
 OPERATE = "modalnb-operate"
 
 #: The one rpc of the plane: ``verb`` and its arguments in, an answer or an error out.  Callers
@@ -86,6 +94,7 @@ _ERRORS: dict[str, type[exception.Error]] = {
         exception.InvalidError,
         exception.NotFoundError,
         exception.ExecutionError,
+        exception.ResourceUnavailableError,
         exception.VersionError,
         exception.OutputExpiredError,
     )

@@ -14,23 +14,12 @@ ANY = "ANY"
 _GPU = re.compile(r"(?P<kind>[A-Z0-9][A-Z0-9. _-]*[!+]?)(?::(?P<count>.*))?", re.DOTALL)
 
 
-def declared(*, gpu: Any = None, cpu: Any = None, memory: Any = None) -> dict[str, Any]:
-    """The resource fields of a function's settings, as the decorator's parameters say them.
-
-    Raises
-    ------
-    InvalidError
-        If a value is of the wrong type or out of range, or a limit is below its request.
-    """
-    cores, cores_limit = _request_and_limit("cpu", cpu)
-    mebibytes, mebibytes_limit = _request_and_limit("memory", memory)
-    return {
-        "gpu": gpu_wishes(gpu),
-        "cpu": cores,
-        "cpu_limit": cores_limit,
-        "memory": mebibytes,
-        "memory_limit": mebibytes_limit,
-    }
+def fields_of(name: str, value: Any) -> dict[str, Any]:
+    """The fields of a function's settings that ``gpu=``, ``cpu=`` or ``memory=`` stands for."""
+    if name == "gpu":
+        return {"gpu": gpu_wishes(value)}
+    request, limit = _request_and_limit(name, value)
+    return {name: request, f"{name}_limit": limit}
 
 
 def gpu_wishes(value: Any) -> tuple[str, ...]:

@@ -43,14 +43,6 @@ IGNORED = frozenset(
     }
 )
 
-#: Parameters of Modal that modalnb knows and does not carry out yet.
-PLANNED = frozenset(
-    {
-        "gpu",
-        "memory",
-    }
-)
-
 MAX_BATCH_SIZE = 1_000
 MAX_WAIT_MS = 600_000
 DEFAULT_TIMEOUT = 300.0

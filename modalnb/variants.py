@@ -54,11 +54,14 @@ PLAIN = Variant()
 
 
 def _flat(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The options in one order, whatever the order in which they were given."""
+    """The options in one order, whatever the order in which they were given.
+
+    ``cpu`` and ``memory`` without a limit need not say so.
+    """
     for key, value in sorted(options.items()):
         if isinstance(value, Mapping):
             yield from _flat(value)
-        else:
+        elif value is not None or not key.endswith("_limit"):
             yield key, value
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,6 +14,8 @@ import pytest
 import modalnb
 from modalnb.api import current
 from modalnb.api.waiting import ask
+from modalnb.cluster import session as sessions
+from tests.nvml.driver import Driver, build
 
 DEADLINE = 30.0
 
@@ -51,3 +55,36 @@ def app(engine: None) -> Iterator[modalnb.App]:
 def wait_until_fixture() -> Callable[..., None]:
     """:func:`wait_until` for tests."""
     return wait_until
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tests' own NVIDIA library."""
+    return build(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture(scope="module")
+def driver(nvml_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Driver:
+    """A driver without devices, for processes that are started with its ``env``."""
+    return Driver(nvml_library, tmp_path_factory.mktemp("driver") / "script")
+
+
+@pytest.fixture(scope="module")
+def gpu_engine(driver: Driver) -> Iterator[Driver]:
+    """An engine on a machine with two L40S and a T4; the tests may change what its driver says."""
+    driver.reset()
+    with start_engine(driver):
+        yield driver
+
+
+@contextlib.contextmanager
+def start_engine(driver: Driver, **config: object) -> Iterator[None]:
+    """An engine on a machine with this driver, in the place of the usual one."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in driver.env.items():
+            patch.setenv(name, value)
+        for name, setting in config.items():
+            patch.setitem(modalnb.config._values, name, setting)
+        current.use(sessions.start_embedded())
+    yield
+    current.close()

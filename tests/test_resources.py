@@ -5,8 +5,12 @@ from typing import Any
 import pytest
 
 from modalnb.exception import InvalidError
-from modalnb.resources import declared, gpu_wishes
+from modalnb.resources import fields_of, gpu_wishes
 from modalnb.settings import FunctionSettings
+
+
+def declared(**values: Any) -> dict[str, Any]:
+    return {key: field for name in values for key, field in fields_of(name, values[name]).items()}
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,9 @@ class Declarations:
         max_containers: int | None = None,
         buffer_containers: int | None = None,
         scaledown_window: float | None = None,
-        cpu: float | None = None,
+        gpu: str | list[str] | None = None,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
         retries: int | Retries | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         startup_timeout: float | None = None,
@@ -81,8 +83,15 @@ class Declarations:
             Containers beyond the present need, while the function has inputs.
         scaledown_window : float, default 60
             Seconds for which a container may be idle before it leaves.
-        cpu : float, optional
-            Cores that a container is taken to use; measured if not given.
+        gpu : str or list of str, optional
+            Devices that each container has for itself: ``"L40S"``, ``"H100:2"``, ``"any"``, or a
+            list, of which the first that can be had is taken. Without it containers see none.
+        cpu : float or (float, float), optional
+            Cores that a container is taken to use, measured if not given; of a pair, the second
+            is the most that it may use.
+        memory : int or (int, int), optional
+            MiB that a container is taken to need; of a pair, the second is its limit: a container
+            that uses more is ended, and the error of its input says so.
         retries : int or Retries, optional
             How often an input that failed or ran too long runs again; a number means a second
             between attempts. Lost containers do not count.
@@ -122,7 +131,9 @@ class Declarations:
                 "max_containers": max_containers,
                 "buffer_containers": buffer_containers,
                 "scaledown_window": scaledown_window,
+                "gpu": gpu,
                 "cpu": cpu,
+                "memory": memory,
                 "retries": retries,
                 "timeout": check_timeout("timeout", timeout),
                 "startup_timeout": startup_timeout,
@@ -165,7 +176,9 @@ class Declarations:
         max_containers: int | None = None,
         buffer_containers: int | None = None,
         scaledown_window: float | None = None,
-        cpu: float | None = None,
+        gpu: str | list[str] | None = None,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
         retries: int | Retries | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         startup_timeout: float | None = None,
@@ -180,8 +193,10 @@ class Declarations:
 
         Parameters
         ----------
-        min_containers, max_containers, buffer_containers, scaledown_window, cpu : optional
+        min_containers, max_containers, buffer_containers, scaledown_window : optional
             As for :meth:`function`, for each pool.
+        gpu, cpu, memory : optional
+            As for :meth:`function`, for each container.
         retries, timeout, single_use_containers : optional
             As for :meth:`function`, for each method.
         startup_timeout : float, optional
@@ -224,7 +239,9 @@ class Declarations:
                 "max_containers": max_containers,
                 "buffer_containers": buffer_containers,
                 "scaledown_window": scaledown_window,
+                "gpu": gpu,
                 "cpu": cpu,
+                "memory": memory,
                 "retries": retries,
                 "timeout": check_timeout("timeout", timeout),
                 "startup_timeout": startup_timeout,

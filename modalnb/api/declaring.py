@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from modalnb import resources
 from modalnb.api.schedules import Schedule, check_schedule
 from modalnb.exception import InvalidError, UnsupportedWarning
 from modalnb.interface import GENERATOR_MARK
 from modalnb.settings import (
     IGNORED,
-    PLANNED,
     RENAMED,
     FunctionSettings,
     Retries,
@@ -46,7 +46,9 @@ def _single_use_of(max_inputs: Any) -> dict[str, Any]:
 
 #: The parameters that become fields of FunctionSettings; each gives them as its `to_dict` does.
 _FIELDS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "cpu": lambda value: {"cpu": value},
+    "cpu": lambda value: resources.fields_of("cpu", value),
+    "gpu": lambda value: resources.fields_of("gpu", value),
+    "memory": lambda value: resources.fields_of("memory", value),
     "max_inputs": _single_use_of,
     "retries": lambda value: {"retries": Retries.declared(value).to_dict()},
     "single_use_containers": lambda value: {} if value is False else {"single_use": value},
@@ -54,7 +56,7 @@ _FIELDS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "timeout": lambda value: {"timeout": check_timeout("timeout", value)},
 }
 
-FUNCTION_PARAMETERS = frozenset({*_AUTOSCALER, *_FIELDS, *IGNORED, *PLANNED, *GRANTED, "schedule"})
+FUNCTION_PARAMETERS = frozenset({*_AUTOSCALER, *_FIELDS, *IGNORED, *GRANTED, "schedule"})
 CLASS_PARAMETERS = FUNCTION_PARAMETERS - {"schedule"}
 #: Modal's `with_options` has no `min_containers`.
 OPTIONS = CLASS_PARAMETERS - {"min_containers"}
@@ -122,7 +124,7 @@ def sort_out(what: str, given: Mapping[str, Any], known: Collection[str], stackl
             raise InvalidError(f"`{name}` is now `{RENAMED[name]}`. Use that name.")
         if name not in known:
             raise TypeError(f"{what}() got an unexpected keyword argument {name!r}")
-    idle = {"tags", *IGNORED, *PLANNED}
+    idle = {"tags", *IGNORED}
     named = sorted(f"`{n}`" for n, value in given.items() if n in idle and _is_set(value))
     if named:
         warnings.warn(

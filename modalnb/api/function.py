@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modalnb import messages as m
-from modalnb.api import current, display, mapping, tracebacks, web_url
+from modalnb.api import current, display, gpu_fallback, mapping, tracebacks, web_url
 from modalnb.api.bases import Base, Declared, Reference, named
 from modalnb.api.call import FunctionCall, new_call_id
 from modalnb.api.decorators import check_batched
@@ -125,6 +125,7 @@ class Function(Scalable, Optioned):
         stub = current.stub()
         pool_id, code = self._base.ready(stub, self._variant)
         self._check_kind(streams=streams)
+        gpu_fallback.warn_once(stub, pool_id, self)
         return stub, {"pool_id": pool_id, "code": self._code(code), "parent": current.parent()}
 
     def _with(self, variant: Variant) -> Function:

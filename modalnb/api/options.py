@@ -27,6 +27,12 @@ class Optioned(ABC):
         """What is declared; of a handle from elsewhere, what it adds to the defaults."""
         return (self._base.settings or FunctionSettings()).with_options(self._variant.options)
 
+    @property
+    def _wanted_gpu(self) -> tuple[str, ...]:
+        """The devices that are asked for here, without looking a name up."""
+        declared = self._base.settings.gpu if self._base.settings is not None else ()
+        return tuple(self._variant.options.get("gpu", declared))
+
     @abstractmethod
     def _with(self, variant: Variant) -> Self:
         """The same with another variant."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from modalnb import messages as m
 from modalnb.api import web_url
 from modalnb.api.waiting import ask
+from modalnb.configuration import config
 from modalnb.payload import envelope
 from modalnb.variants import Variant
 
@@ -60,7 +62,7 @@ class Registration:
 
     def _tell(self, stub: Stub, base: Declared) -> str:
         definition = base.definition()
-        version = (definition.code, base.settings)
+        version = (definition.code, base.settings, config.gpu_fallback)
         if self._versions.get(base.name) == version:
             return definition.code
         self._versions[base.name] = version
@@ -68,16 +70,15 @@ class Registration:
         for handle in definition.handles:
             # What the code calls must be known before it runs.
             handle._ensure(stub)
-        is_new = definition.code not in stub.known_code
-        stub.known_code.add(definition.code)
         stub.send(
             m.DEFINE,
             app=(self._app.app_id, self._app.name or ""),
             function=base.name,
-            settings=base.settings.to_dict(),
+            settings=replace(base.settings, gpu_fallback=config.gpu_fallback == "cpu").to_dict(),
             interface=base.interface.to_dict(),
             code=definition.code,
-            blob=definition.blob if is_new else None,
+            # The plane forgets code that nothing refers to any more, so it always travels along.
+            blob=definition.blob,
         )
         if base.interface.has_web:
             web_url.open_gateway(stub)

@@ -57,12 +57,21 @@ def attach_address(address: str, security: Any) -> Session:
 
 def attach_cluster(cluster: Any, cores: float | None, room: int | None) -> Session:
     """Connect to the scheduler of a SpecCluster and start containers as workers of it."""
-    from modalnb.cluster.backends.base import Capacity
+    from distributed import LocalCluster
+
     from modalnb.cluster.backends.spec import UNKNOWN_ROOM, SpecBackend
+    from modalnb.core.capacity import Capacity
+    from modalnb.runtime.devices import DeviceReader
 
     _check_cluster(cluster)
-    capacity = Capacity(cores=cores or _cores_of(cluster), room=room or UNKNOWN_ROOM)
+    is_here = isinstance(cluster, LocalCluster)
+    capacity = Capacity(
+        cores=cores or _cores_of(cluster),
+        containers=room or UNKNOWN_ROOM,
+        is_elastic=bool(cluster.new_spec) and not is_here,
+    )
     backend = SpecBackend(cluster, capacity=capacity)
+    backend.reader = DeviceReader() if is_here else None
     session = Session("cluster")
     address, security = cluster.scheduler_address, cluster.security
     try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from distributed import Client
@@ -17,6 +19,7 @@ from modalnb.cluster.adaptive import PoolAdaptive
 from modalnb.cluster.backends.base import Backend
 from modalnb.cluster.pool_view import PoolView
 from modalnb.exception import ConnectionError
+from modalnb.runtime.devices import Reading
 from modalnb.snapshot import PoolSnapshot
 
 logger = logging.getLogger(__name__)
@@ -41,14 +44,14 @@ class Operator:
         on_stream(self.client, m.OPERATE, self._on_order)
         self.backend.on_ended = self._on_ended
         self.backend.on_printed = self._on_printed
-        capacity = self.backend.capacity()
+        reading = await self.backend.devices()
         return bool(
             await self.ask(
                 "operate",
                 client=self.client.id,
-                cores=capacity.cores,
-                room=capacity.room,
+                capacity=asdict(self.backend.capacity()),
                 tells_fates=self.backend.tells_fates,
+                devices=_told(reading) if reading is not None else None,
             )
         )
 
@@ -87,8 +90,11 @@ class Operator:
         """Start containers: the plane must expect them before they can say hello."""
         names = self.backend.names(pool_id, count, self._unassigned)
         if names:
-            expected = await self.ask("expect", pool_id=pool_id, container_ids=names)
-            self.backend.start(pool_id, list(expected))
+            answer = await self.ask("expect", pool_id=pool_id, container_ids=names)
+            expected = list(answer["names"])
+            if answer["memory_limit"] is not None:
+                self.backend.limit_memory(expected, answer["memory_limit"])
+            self.backend.start(pool_id, expected)
 
     async def drain(self, container_ids: list[str]) -> None:
         """Let containers leave when their slots are free."""
@@ -134,10 +140,18 @@ class Operator:
         self._stop_scaling("operator replaced")
         self.on_replaced()
 
+    def _order_look(self, _: str) -> None:
+        self._spawn(self._look_at_devices())
+
+    async def _look_at_devices(self) -> None:
+        reading = await self.backend.devices()
+        if reading is not None:
+            await self.ask("devices", **_told(reading))
+
     # -- news of the backend ---------------------------------------------------------------
 
-    def _on_ended(self, name: str, story: str) -> None:
-        self._spawn(self.ask("fate", container_id=name, story=story))
+    def _on_ended(self, name: str, story: str, over_limit: bool = False) -> None:
+        self._spawn(self.ask("fate", container_id=name, story=story, over_limit=over_limit))
 
     def _on_printed(self, name: str, text: str) -> None:
         self._spawn(self.ask("printed", container_id=name, lines=[(None, "stderr", text)]))
@@ -150,3 +164,12 @@ class Operator:
         task = asyncio.ensure_future(quietly())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _told(reading: Reading) -> dict[str, Any]:
+    """A reading of the devices of this host, as the plane is told of it."""
+    return {
+        "host": socket.gethostname(),
+        "devices": list(reading.devices),
+        "error": reading.error,
+    }

@@ -108,10 +108,16 @@ def _needed(pool: PoolSnapshot) -> _Plan:
     maximum = pool.settings.max_containers
     # Containers that only wait for other calls leave their share to those that work.
     share = None if pool.share is None else pool.share + pool.blocked
-    if share is not None and needed > share and (maximum is None or share < maximum):
+    if share is not None and needed > share and not _bounds_more(pool, maximum, share):
         needed = share
         terms.append(f", capped by its share of the cores: {needed}")
     return _Plan(desired=needed, terms=tuple(terms))
+
+
+def _bounds_more(pool: PoolSnapshot, maximum: int | None, share: int) -> bool:
+    """Whether the maximum, or what there is of devices or memory, says more than the share."""
+    bounds = (maximum, pool.room if pool.room_words else None)
+    return any(bound is not None and bound <= share for bound in bounds)
 
 
 def _buffered(plan: _Plan, settings: AutoscalerSettings, is_active: bool) -> _Plan:

@@ -18,11 +18,17 @@ LEAST_CPU = 0.125
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What all pools share; None is unknown, so unlimited.  ``memory`` is in MiB."""
+    """What all pools share; None is unknown, so unlimited.
+
+    ``memory`` is in MiB, of which a container that asks for none is taken to need
+    ``memory_each``.  An ``is_elastic`` cluster may get hosts that nobody knows yet.
+    """
 
     cores: float | None = None
     containers: int | None = None
     memory: float | None = None
+    memory_each: float = 0.0
+    is_elastic: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

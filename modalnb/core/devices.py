@@ -63,6 +63,20 @@ def rank(kind: str, device: DeviceStats) -> int | None:
     return next((n for n, name in enumerate(names) if _is_named(name, device)), None)
 
 
+def fits(gpu: tuple[str, ...], device: DeviceStats) -> bool:
+    """Whether a device is of a type that one of the wishes names."""
+    return any(rank(split_wish(wish)[0], device) is not None for wish in gpu)
+
+
+def wish_words(gpu: tuple[str, ...]) -> str:
+    """The wishes for people, such as ``"2 × H100 or L40S"``."""
+    each = []
+    for kind, count in map(split_wish, gpu):
+        name = "GPU of any type" if kind == ANY else kind
+        each.append(f"{count} × {name}" if count > 1 else name)
+    return " or ".join(each)
+
+
 def _is_named(name: str, device: DeviceStats) -> bool:
     sized = re.fullmatch(r"(.+)[\s_-](\d+)GB", name)
     if sized is not None:
@@ -93,8 +107,10 @@ class DeviceBook:
 
     def tell(self, host: str, devices: Iterable[DeviceStats]) -> None:
         """These are the devices of a host now; a lost one may have no uuid any more."""
-        known = {d.index: d for d in self._hosts.get(host, ()) if not is_slice(d)}
-        self._hosts[host] = tuple(_recognised(device, known) for device in devices)
+        known = self._hosts.get(host, ())
+        self._hosts[host] = tuple(
+            found for device in devices for found in _recognised(device, known)
+        )
 
     def forget(self, host: str) -> None:
         """A host is gone."""
@@ -122,11 +138,14 @@ class DeviceBook:
         """Whether some host has what one of the wishes needs, free or not."""
         return self._choose(gpu, self._working()) is not None
 
-    def more(self, gpu: tuple[str, ...], hosts: Iterable[str] | None = None) -> int:
-        """For how many more containers the free devices would do."""
-        free = self._free()
-        if hosts is not None:
-            free = {host: free.get(host, []) for host in hosts}
+    def more(
+        self,
+        gpu: tuple[str, ...],
+        hosts: Iterable[str] | None = None,
+        only: tuple[str, ...] | None = None,
+    ) -> int:
+        """For how many more containers the free devices would do; see :meth:`assign`."""
+        free = self._free(hosts, only)
         count = 0
         while (chosen := self._choose(gpu, free)) is not None:
             count += 1
@@ -158,12 +177,7 @@ class DeviceBook:
         """
         if container_id in self._holders.values():
             return self.held(container_id)
-        free = self._free()
-        if host is not None:
-            free = {host: free.get(host, [])}
-        if only is not None:
-            free = {name: [d for d in of if d.uuid in only] for name, of in free.items()}
-        chosen = self._choose(gpu, free)
+        chosen = self._choose(gpu, self._free(None if host is None else [host], only))
         if chosen is None:
             return None
         self._holders.update(dict.fromkeys((device.uuid for device in chosen), container_id))
@@ -182,12 +196,7 @@ class DeviceBook:
 
     def holders(self, gpu: tuple[str, ...]) -> set[str]:
         """The containers that hold a device that one of the wishes could be met with."""
-        kinds = [split_wish(wish)[0] for wish in gpu]
-        return {
-            device.container_id
-            for device in self.devices()
-            if device.container_id and any(rank(kind, device) is not None for kind in kinds)
-        }
+        return {d.container_id for d in self.devices() if d.container_id and fits(gpu, d)}
 
     # -- choosing --------------------------------------------------------------------------
 
@@ -197,10 +206,17 @@ class DeviceBook:
             for host, devices in self._hosts.items()
         }
 
-    def _free(self) -> dict[str, list[DeviceStats]]:
+    def _free(
+        self, hosts: Iterable[str] | None, only: tuple[str, ...] | None
+    ) -> dict[str, list[DeviceStats]]:
+        working = self._working()
         return {
-            host: [device for device in devices if device.uuid not in self._holders]
-            for host, devices in self._working().items()
+            host: [
+                device
+                for device in working.get(host, ())
+                if device.uuid not in self._holders and (only is None or device.uuid in only)
+            ]
+            for host in (working if hosts is None else hosts)
         }
 
     @staticmethod
@@ -233,9 +249,9 @@ def _offer(kind: str, count: int, devices: list[DeviceStats]) -> _Offer | None:
     return best[-1][0], len(ranked) - count, tuple(item[-1] for item in best)
 
 
-def _recognised(device: DeviceStats, known: Mapping[int, DeviceStats]) -> DeviceStats:
-    """A lost device does not tell who it is: it is the one that was there."""
-    old = known.get(device.index)
-    if device.uuid or old is None:
-        return device
-    return replace(old, utilization=None, memory_used=None, error=device.error)
+def _recognised(device: DeviceStats, known: Iterable[DeviceStats]) -> list[DeviceStats]:
+    """A lost device does not tell who it is: it is what was there, whole or in slices."""
+    before = [] if device.uuid else [old for old in known if old.index == device.index]
+    return [
+        replace(old, utilization=None, memory_used=None, error=device.error) for old in before
+    ] or [device]

@@ -115,12 +115,14 @@ class ContainerReady(Event):
 class ContainerLost(Event):
     """A container is gone; `story` says how, in words for the user.
 
-    `failure` is the exception, as a payload, with which its start failed.
+    `failure` is the exception, as a payload, with which its start failed.  `over_limit` says that
+    it was ended because it used more memory than it may.
     """
 
     container_id: str
     story: str
     failure: Any = None
+    over_limit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

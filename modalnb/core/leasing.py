@@ -16,6 +16,9 @@ from modalnb.core.records import Call, Container, Input
 
 #: An input that was lost with its container this often is given up.
 MAX_LOSSES = 8
+#: An input whose containers were ended for their memory while they executed nothing else fails
+#: sooner: it needs so much in the next one too.
+MAX_LIMIT_LOSSES = 3
 #: After this many failed starts in a row, callers are told instead of left waiting.
 MAX_BOOT_FAILURES = 3
 #: Inputs held behind one that runs this many seconds, and so many means, longer are recalled.
@@ -76,7 +79,7 @@ class Leasing:
         story = _story(container, event.story)
         if container.ready_at is None and not container.draining:
             self._boot_failed(pool, story, event.failure, now, out)
-        self._requeue(container, story, now, out)
+        self._requeue(container, story, event.over_limit, now, out)
         self.place(pool, now, out)
         out.pool_changed(pool.id)
 
@@ -93,13 +96,16 @@ class Leasing:
             else:
                 self.book.settle(pool.take(), "lost", pool.boot_stories, out)
 
-    def _requeue(self, container: Container, story: str, now: float, out: Outbox) -> None:
+    def _requeue(
+        self, container: Container, story: str, over_limit: bool, now: float, out: Outbox
+    ) -> None:
         """Put the inputs of a lost container first again; only those that ran are charged.
 
         A container that was killed for the sake of one input died through no fault of the others.
         """
         waited = set(container.waiting_leases())
         is_alone = len(container.leases) - len(waited) == 1
+        allowed = _losses_allowed(container) if over_limit and is_alone else MAX_LOSSES
         for lease, item in reversed(container.leases.items()):
             if item is None:
                 continue
@@ -110,7 +116,7 @@ class Leasing:
                 if lease not in waited:
                     item.losses = (*item.losses, story)
                     item.was_alone = item.was_alone or is_alone
-            if len(item.losses) >= MAX_LOSSES:
+            if len(item.losses) >= (MAX_LOSSES if lease in waited else allowed):
                 self.book.settle(item, "lost", item.losses, out)
             else:
                 container.pool.enqueue_front(item, now)
@@ -365,3 +371,12 @@ class Leasing:
 def _story(container: Container, story: str) -> str:
     """How a container ended, with why it was ended if that is known."""
     return f"{story}; {container.verdict}" if container.verdict else story
+
+
+def _losses_allowed(container: Container) -> int:
+    """How often an input may exceed the memory limit alone.
+
+    In a container that had done nothing before there is no doubt what used the memory; in one
+    that had, others may have left it behind.
+    """
+    return MAX_LIMIT_LOSSES if container.done else 1

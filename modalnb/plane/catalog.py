@@ -77,7 +77,11 @@ class Catalog:
         known = plane.ledger.pools.get(pool_id)
         has_changed = known is not None and known.settings != settings
         is_deployed = plane.registry.is_deployed(pool_id)
+        footprint = known.settings.footprint if known is not None else settings.footprint
         plane.apply(ev.PoolDefined(pool_id=pool_id, settings=settings, deployed=is_deployed))
+        if known is not None and footprint != settings.footprint:
+            # Their devices and limits are those that they were started with.
+            plane.apply(ev.DrainAsked(container_ids=tuple(known.containers)))
         if known is not None and has_changed:
             for container_id in known.containers:
                 plane.enactor.configure(container_id, settings)

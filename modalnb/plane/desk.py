@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from modalnb import messages as m
 from modalnb.core import events as ev
 from modalnb.core import invariants, observe
-from modalnb.core.capacity import Capacity, Need, cpu_of
-from modalnb.core.pools import Pool, mean
+from modalnb.core.pools import Pool
 from modalnb.exception import Error, ExecutionError, NotFoundError, VersionError
 from modalnb.plane.chronicle import Chronicle
 from modalnb.plane.gateways import Gateways
@@ -34,21 +33,13 @@ class Desk:
 
     def __init__(self, plane: PlanePlugin) -> None:
         self.plane = plane
-        #: The client that starts and ends containers, and what it said of its cluster.
-        self.operator: str | None = None
-        self.operator_tells_fates = False
-        self.cores: float | None = None
-        self.room: int | None = None
-        #: Containers on workers that were here before and stay: they are taken back, not ended.
-        self.leased: set[str] = set()
         self.chronicle = Chronicle(plane.ledger)
         self.tails = Tails()
         self.gateways = Gateways(plane)
         self._seq = itertools.count(1)
-        self._cpu: dict[str, float] = {}
         self._verbs: dict[str, Callable[..., Any]] = {
             name.removeprefix("_answer_"): getattr(part, name)
-            for part in (self, plane.catalog, self.gateways)
+            for part in (self, plane.catalog, plane.supply, self.gateways)
             for name in dir(part)
             if name.startswith("_answer_")
         }
@@ -71,7 +62,10 @@ class Desk:
                 f"This modalnb speaks protocol {version}, the engine speaks {m.PROTOCOL}. "
                 "Use the same version of modalnb on both sides."
             )
-        return {"depot": self.plane.depot_folder, "has_operator": self.operator is not None}
+        return {
+            "depot": self.plane.depot_folder,
+            "has_operator": self.plane.supply.operator is not None,
+        }
 
     # -- functions -------------------------------------------------------------------------
 
@@ -79,21 +73,11 @@ class Desk:
         return self.plane.catalog.record(pool_id)
 
     def client_left(self, client: str) -> None:
-        """End the ephemeral apps of a client; the operator's place becomes free."""
+        """End the ephemeral apps of a client."""
         self.gateways.left(client)
-        if client == self.operator:
-            self.operator = None
-            self._lose_unborn()
         for app in list(self.plane.registry.apps.values()):
             if app.owner == f"c:{client}" and not app.is_deployed:
                 self.plane.catalog.stop(app)
-
-    def _lose_unborn(self) -> None:
-        """What the operator was starting will not come; that is no failure of the function."""
-        unborn = [c.id for c in self.plane.ledger.containers.values() if c.ready_at is None]
-        self.plane.apply(ev.DrainAsked(container_ids=tuple(unborn)))
-        for name in unborn:
-            self.plane.apply(ev.ContainerLost(container_id=name, story="its operator left"))
 
     # -- calls -----------------------------------------------------------------------------
 
@@ -136,7 +120,11 @@ class Desk:
 
     # -- views -----------------------------------------------------------------------------
 
-    def _answer_snapshot(self, app_id: str | None = None) -> list[dict[str, Any]]:
+    def _answer_snapshot(self, app_id: str | None = None) -> Any:
+        """The snapshots of all apps or of one, with devices that were asked just now."""
+        return self.plane.fleet.when_fresh(lambda: self._found_snapshots(app_id))
+
+    def _found_snapshots(self, app_id: str | None) -> list[dict[str, Any]]:
         apps = self.plane.registry.apps.values()
         chosen = (
             list(apps) if app_id is None else [a for a in [self.plane.registry.app(app_id)] if a]
@@ -145,13 +133,15 @@ class Desk:
 
     def _app_snapshots(self, apps: Iterable[AppRecord]) -> list[AppSnapshot]:
         now = time.monotonic()
-        pools = {pool.pool_id: pool for pool in self._snapshots(now)}
+        pools = {pool.pool_id: pool for pool in self.snapshots(now)}
         return [
             AppSnapshot(
                 app_id=app.app_id,
                 name=app.name,
                 seq=next(self._seq),
                 taken_at=now,
+                devices=self.plane.fleet.stats(),
+                device_errors=self.plane.fleet.errors(),
                 pools=tuple(pools[r.pool_id] for r in app.pools if r.pool_id in pools),
             )
             for app in apps
@@ -165,6 +155,7 @@ class Desk:
         app = self.plane.registry.app(app_id)
         if app is None:
             return None
+        self.plane.fleet.refresh()
         [snapshot] = self._app_snapshots([app])
         marks = self.chronicle.since(since, {pool.pool_id for pool in snapshot.pools})
         return {"snapshot": snapshot.to_dict(), "marks": [asdict(mark) for mark in marks]}
@@ -175,7 +166,7 @@ class Desk:
 
     def _answer_pool(self, pool_id: str) -> dict[str, Any]:
         pool_id = self._record(pool_id).pool_id
-        return next(p for p in self._snapshots(time.monotonic()) if p.pool_id == pool_id).to_dict()
+        return next(p for p in self.snapshots(time.monotonic()) if p.pool_id == pool_id).to_dict()
 
     def _answer_explain(self, pool_id: str) -> list[dict[str, Any]]:
         return list(self._record(pool_id).decisions)
@@ -189,85 +180,12 @@ class Desk:
         known = self.plane.ledger.containers.get(container_id)
         self.tails.add(container_id, known.pool.id if known else "", lines)
 
-    # -- the operator ----------------------------------------------------------------------
-
-    def _answer_operate(
-        self, client: str, cores: float | None, room: int | None, tells_fates: bool
-    ) -> bool:
-        if self.operator not in (None, client):
-            only_leases = cores is None and room is None
-            if only_leases or self.cores is not None or self.room is not None:
-                return False
-            self.tell_operator({"replaced": client})
-        self.operator, self.cores, self.room = client, cores, room
-        self.operator_tells_fates = tells_fates
-        self.plane.enactor.wake(list(self.plane.ledger.pools))
-        return True
-
-    def _answer_pools(self, pool_ids: list[str] | None = None) -> dict[str, Any]:
-        pools = self._snapshots(time.monotonic())
-        if pool_ids is not None:
-            pools = [pool for pool in pools if pool.pool_id in pool_ids]
-        return {"pools": [pool.to_dict() for pool in pools], "unassigned": self._unassigned()}
-
-    def _unassigned(self) -> list[str]:
-        return [name for name in self.plane.addresses if name not in self.plane.ledger.containers]
-
-    def _answer_expect(self, pool_id: str, container_ids: list[str]) -> list[str]:
-        """The operator starts these containers; those that are here already get to work.
-
-        Two pools may have decided on the same free room, so what no longer fits is left out.
-        """
-        fresh = [name for name in container_ids if name not in self.plane.ledger.containers]
-        if self.room is not None:
-            fresh = fresh[: max(0, self.room - len(self.plane.ledger.containers))]
-        for name in fresh:
-            is_here = name in self.plane.addresses
-            if is_here and not self.operator_tells_fates:
-                self.leased.add(name)
-            self.plane.apply(ev.ContainerExpected(container_id=name, pool_id=pool_id))
-            if is_here:
-                self.plane.from_containers.prepare(name)
-        return fresh
-
-    def _answer_drain(self, container_ids: list[str]) -> None:
-        self.plane.apply(ev.DrainAsked(container_ids=tuple(container_ids)))
-
-    def _answer_fate(self, container_id: str, story: str) -> None:
-        self.plane.from_containers.tell_fate(container_id, story)
-
-    def _answer_printed(self, container_id: str, lines: list[tuple[Any, ...]]) -> None:
-        self.plane.from_containers.print_lines(container_id, lines)
-
-    def _answer_decided(self, pool_id: str, decision: dict[str, Any]) -> None:
-        record = self.plane.registry.record(pool_id)
-        if record is not None:
-            record.reason = decision["reason"]
-            record.decisions.append(decision)
-
-    def tell_operator(self, order: dict[str, Any]) -> None:
-        """Send an order to whoever starts and ends containers."""
-        if self.operator in self.plane.scheduler.client_comms:
-            self.plane.scheduler.client_send(self.operator, {"op": m.OPERATE, "order": order})
-
-    def release(self, container_id: str) -> None:
-        """A leased worker goes back to those without a pool, for whoever is short of them."""
-        self.leased.discard(container_id)
-        self.plane.apply(ev.ContainerLost(container_id=container_id, story="released"))
-        self.plane.enactor.wake(())
-
     # -- snapshots -------------------------------------------------------------------------
 
-    def _snapshots(self, now: float) -> list[PoolSnapshot]:
+    def snapshots(self, now: float) -> list[PoolSnapshot]:
+        """All pools as they are now."""
         pools = list(self.plane.ledger.pools.values())
-        needs = {pool.id: self._need(pool) for pool in pools}
-        room = self.room
-        if self.operator is not None and room is None and self.cores is None:
-            # Workers that are only leased: as many containers as there are workers.
-            room = len(self.plane.addresses)
-            needs = dict.fromkeys(needs, Need(cpu=1.0))
-        cores = self.cores if self.cores is not None or room is None else float(room)
-        grants = observe.grants(pools, needs, Capacity(cores=cores, containers=room))
+        grants = self.plane.supply.grants()
         waiting = observe.waiting_inputs(self.plane.ledger.book.nested.values())
         return [
             replace(
@@ -276,21 +194,11 @@ class Desk:
             for pool in pools
         ]
 
-    def _need(self, pool: Pool) -> Need:
-        return Need(cpu=cpu_of(pool.settings.cpu, self._measured_cpu(pool)))
-
-    def _measured_cpu(self, pool: Pool) -> float | None:
-        for container in pool.containers.values():
-            usage = self.plane.usage.get(container.id)
-            if usage is not None and usage.pop("is_new", False):
-                self._cpu[pool.id] = mean(self._cpu.get(pool.id), usage["cpu"])
-        return self._cpu.get(pool.id)
-
     def full_pools(self) -> frozenset[str]:
         """Pools that have as many containers as they can ever get."""
         return frozenset(
             pool.pool_id
-            for pool in self._snapshots(time.monotonic())
+            for pool in self.snapshots(time.monotonic())
             if len(pool.containers) - pool.count("booting")
             >= min(c for c in (pool.settings.max_containers, pool.room, math.inf) if c is not None)
         )
@@ -317,6 +225,7 @@ class Desk:
             containers=tuple(self._container(c) for c in pool.containers.values()),
             share=grant.share,
             room=grant.room,
+            room_words=grant.room_words,
             contended=grant.contended,
             mean_duration=pool.mean_duration,
             mean_boot=pool.mean_boot,
@@ -339,4 +248,5 @@ class Desk:
             host=facts.get("host", ""),
             cpu=usage.get("cpu"),
             memory=usage.get("memory"),
+            gpus=self.plane.fleet.gpus(container.id),
         )

@@ -96,14 +96,14 @@ class Enactor:
         self._plane.send_to(order.container_id, {"op": m.STOP, "leases": order.leases})
 
     def _enact_retire(self, order: ev.RetireContainer) -> None:
-        desk = self._plane.desk
-        if order.container_id in desk.leased:
-            self._plane.loop.call_soon(desk.release, order.container_id)
+        supply = self._plane.supply
+        if order.container_id in supply.leased:
+            self._plane.loop.call_soon(supply.release, order.container_id)
             return
-        desk.tell_operator({"retire": (order.container_id, order.pool_id)})
+        supply.tell({"retire": (order.container_id, order.pool_id)})
 
     def _enact_kill(self, order: ev.KillContainer) -> None:
-        self._plane.desk.tell_operator({"kill": (order.container_id, order.pool_id)})
+        self._plane.supply.tell({"kill": (order.container_id, order.pool_id)})
 
     def _enact_deliver(self, order: ev.DeliverOutputs) -> None:
         self._plane.graph.finish(order.outputs)
@@ -150,7 +150,7 @@ class Enactor:
             envelope.discard(payload, self._plane.depot)
 
     def _enact_pool_gone(self, order: ev.PoolGone) -> None:
-        self._plane.desk.tell_operator({"forget": order.pool_id})
+        self._plane.supply.tell({"forget": order.pool_id})
 
     def _enact_changed(self, order: ev.PoolChanged) -> None:
         self.wake((order.pool_id,))
@@ -165,7 +165,7 @@ class Enactor:
     def _send_wake(self) -> None:
         self._woken_at = time.monotonic()
         pools, self._woken = sorted(self._woken), set()
-        self._plane.desk.tell_operator({"wake": pools})
+        self._plane.supply.tell({"wake": pools})
 
 
 _ENACT: dict[type[ev.Instruction], Callable[[Enactor, Any], None]] = {

@@ -27,6 +27,8 @@ class FromContainers:
         #: Container ids by the addresses of their workers.
         self._ids: dict[str, str] = {}
         self._fates: dict[str, str] = {}
+        #: Those of them that used more memory than they may.
+        self._over_limit: set[str] = set()
         self._leaving: dict[str, asyncio.TimerHandle] = {}
 
     @property
@@ -44,6 +46,8 @@ class FromContainers:
             m.YIELDS: self._on_yields,
             m.PRINTED: self._on_printed,
             m.USAGE: self._on_usage,
+            m.DEVICES: self._on_devices,
+            m.FATE: self._on_fate,
         }
 
     # -- life ------------------------------------------------------------------------------
@@ -56,6 +60,7 @@ class FromContainers:
         self._plane.addresses[container_id] = worker
         self._ids[worker] = container_id
         self._plane.hellos[container_id] = facts
+        self._plane.fleet.greeted(facts["host"], facts.get("devices"), facts.get("device_error"))
         send_at_once(self._plane.scheduler.stream_comms[worker])
         if container_id in self._plane.ledger.containers:
             self.prepare(container_id)
@@ -65,6 +70,10 @@ class FromContainers:
     def prepare(self, container_id: str) -> None:
         """Tell a container what it is for; it is ready at once unless something has to start."""
         pool = self._plane.ledger.containers[container_id].pool
+        refusal = self._plane.fleet.equip(container_id, pool.settings)
+        if refusal is not None:
+            self._refuse(container_id, pool.id, refusal)
+            return
         self._plane.enactor.configure(container_id, pool.settings)
         record = self._plane.registry.record(pool.id)
         if record is None or not record.is_service:
@@ -84,6 +93,10 @@ class FromContainers:
         if failure is None:
             self._plane.apply(ev.ContainerReady(container_id=container_id, pool_id=pool_id))
             return
+        self._refuse(container_id, pool_id, story, failure)
+
+    def _refuse(self, container_id: str, pool_id: str, story: str, failure: Any = None) -> None:
+        """A container is here and cannot do its work: end it."""
         self._plane.apply(
             ev.ContainerLost(
                 container_id=container_id,
@@ -112,16 +125,18 @@ class FromContainers:
         if container_id is None:
             return
         self._plane.addresses.pop(container_id, None)
-        if container_id in self._fates or not self._plane.desk.operator_tells_fates:
+        if container_id in self._fates or not self._plane.supply.tells_fates:
             self._lose(container_id)
         else:
             self._leaving[container_id] = self._plane.loop.call_later(
                 FATE_SECONDS, self._lose, container_id
             )
 
-    def tell_fate(self, container_id: str, story: str) -> None:
+    def tell_fate(self, container_id: str, story: str, *, over_limit: bool = False) -> None:
         """The process of a container has ended in this way."""
         self._fates[container_id] = story
+        if over_limit:
+            self._over_limit.add(container_id)
         if container_id in self._leaving or container_id not in self._plane.addresses:
             self._lose(container_id)
 
@@ -133,10 +148,14 @@ class FromContainers:
         story = self._story(container_id, self._fates.pop(container_id, "its connection ended"))
         plane.hellos.pop(container_id, None)
         plane.usage.pop(container_id, None)
-        plane.desk.leased.discard(container_id)
+        plane.supply.leased.discard(container_id)
         plane.enactor.forget(container_id)
-        plane.desk.tell_operator({"lost": container_id})
-        plane.apply(ev.ContainerLost(container_id=container_id, story=story))
+        plane.supply.tell({"lost": container_id})
+        if not plane.supply.tells_fates:
+            plane.fleet.ended(container_id)
+        over_limit = container_id in self._over_limit
+        self._over_limit.discard(container_id)
+        plane.apply(ev.ContainerLost(container_id=container_id, story=story, over_limit=over_limit))
 
     def _story(self, container_id: str, what: str) -> str:
         facts = self._plane.hellos.get(container_id, {})
@@ -184,6 +203,14 @@ class FromContainers:
         container_id = self._ids.get(worker)
         if container_id is not None:
             self._plane.usage[container_id] = usage
+
+    def _on_devices(self, *, worker: str, **told: Any) -> None:
+        self._plane.fleet.tell(**told)
+
+    def _on_fate(self, *, worker: str, story: str, over_limit: bool, **_: Any) -> None:
+        container_id = self._ids.get(worker)
+        if container_id is not None:
+            self.tell_fate(container_id, story, over_limit=over_limit)
 
     # -- prints ----------------------------------------------------------------------------
 

@@ -25,11 +25,13 @@ from modalnb.payload.shared_memory import Depot
 from modalnb.plane.catalog import Catalog
 from modalnb.plane.desk import Desk
 from modalnb.plane.enactor import Enactor
+from modalnb.plane.fleet import Fleet
 from modalnb.plane.from_containers import FromContainers
 from modalnb.plane.graph import CallGraph
 from modalnb.plane.keeper import Keeper
 from modalnb.plane.registry import Registry
 from modalnb.plane.streams import Streams
+from modalnb.plane.supply import Supply
 from modalnb.settings import Limits
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ class PlanePlugin(SchedulerPlugin):
         self.registry = Registry()
         self.keeper = Keeper(self.keep_days * 86_400)
         self.catalog = Catalog(self)
+        self.fleet = Fleet(self)
+        self.supply = Supply(self)
         self.desk = Desk(self)
         self.enactor = Enactor(self)
         self.streams = Streams(self)
@@ -141,6 +145,10 @@ class PlanePlugin(SchedulerPlugin):
             if record is None:
                 self._no_function(caller, call_id, pool_id)
                 return
+            refusal = self.supply.refusal(record.name, record.effective)
+            if refusal is not None:
+                self._fail(caller, call_id, "ResourceUnavailableError", refusal)
+                return
             pool_id, code = record.pool_id, m.resolve_code(code, record.code)
             self.registry.use_code(code)
             self.graph.open(call_id, pool_id, record.interface.module, parent)
@@ -164,13 +172,11 @@ class PlanePlugin(SchedulerPlugin):
 
     def _no_function(self, caller: str, call_id: str, pool_id: str) -> None:
         name = m.names_of_pool(pool_id)[1]
-        self.reply(
-            caller,
-            kind="failed",
-            call_id=call_id,
-            error="NotFoundError",
-            text=f"Function '{name}' is not registered; has its app been stopped?",
-        )
+        text = f"Function '{name}' is not registered; has its app been stopped?"
+        self._fail(caller, call_id, "NotFoundError", text)
+
+    def _fail(self, caller: str, call_id: str, error: str, text: str) -> None:
+        self.reply(caller, kind="failed", call_id=call_id, error=error, text=text)
 
     def _on_close(self, *, call_id: str, **sender: Any) -> None:
         if kept := self.keeper.calls.get(call_id):
@@ -200,7 +206,15 @@ class PlanePlugin(SchedulerPlugin):
 
     def _on_ask(self, *, ask_id: int, verb: str, arguments: dict[str, Any], **sender: Any) -> None:
         answer = self.desk.answer(verb, arguments)
-        self.reply(_caller(**sender), kind="answer", ask_id=ask_id, answer=answer)
+        caller = _caller(**sender)
+
+        def reply(found: Any) -> None:
+            self.reply(caller, kind="answer", ask_id=ask_id, answer=found)
+
+        if isinstance(answer, asyncio.Future):
+            answer.add_done_callback(lambda done: reply(done.result()))
+        else:
+            reply(answer)
 
     # -- from Dask -------------------------------------------------------------------------
 
@@ -226,6 +240,7 @@ class PlanePlugin(SchedulerPlugin):
         """A caller has left: what only it wanted is cancelled, its ephemeral apps end."""
         try:
             self._gone(f"c:{client}")
+            self.supply.client_left(client)
             self.desk.client_left(client)
         except Exception:
             logger.exception("modalnb: clean-up after client %s failed", client)

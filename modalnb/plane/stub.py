@@ -64,7 +64,6 @@ class Stub:
         self._outgoing: deque[dict[str, Any]] = deque()
         self._lock = threading.Lock()
         self._is_flushing = False
-        self.known_code: set[str] = set()
         self._questions: dict[int, concurrent.futures.Future[Any]] = {}
         self._ask_ids = itertools.count()
         #: What to do with lines of calls that nobody waits for.

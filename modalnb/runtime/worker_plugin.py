@@ -19,6 +19,8 @@ from modalnb._dask_compat import quicken_worker
 from modalnb.payload.shared_memory import Depot
 from modalnb.runtime import context, printing
 from modalnb.runtime.container import Container
+from modalnb.runtime.devices import DeviceReader
+from modalnb.runtime.equipment import Equipment
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -51,7 +53,7 @@ class ContainerPlugin(WorkerPlugin):
     def __init__(self, depot: str | None = None) -> None:
         self.depot_folder = depot
 
-    def setup(self, worker: Worker) -> None:
+    async def setup(self, worker: Worker) -> None:
         """Start up on a worker; its stream is open, and nothing arrives before this returns."""
         quicken_worker(worker)
         loop = asyncio.get_running_loop()
@@ -60,9 +62,13 @@ class ContainerPlugin(WorkerPlugin):
         self.printer = printing.Printer(self._send_lines, loop)
         self.container = Container(worker.batched_send, loop, self)
         self.line = WorkerLine(worker, loop)
+        self.reader = DeviceReader()
+        self.equipment = Equipment(is_ours=hosts_containers, say_farewell=self._say_farewell)
         worker.stream_handlers.update(
             {
                 **{op: _guarded(handler) for op, handler in self.container.handlers.items()},
+                m.EQUIP: _guarded(self.equipment.on_equip),
+                m.LOOK: _guarded(self._on_look),
                 m.REPLY: _guarded(self._on_reply),
             }
         )
@@ -73,6 +79,8 @@ class ContainerPlugin(WorkerPlugin):
             threading.Thread(
                 target=self.container.run_forever, name="modalnb-user-code", daemon=True
             ).start()
+        # The engine knows what the host of its containers has.
+        reading = None if hosts_containers else await self.reader.read()
         worker.batched_send(
             {
                 "op": m.HELLO,
@@ -80,18 +88,40 @@ class ContainerPlugin(WorkerPlugin):
                 "version": m.PROTOCOL,
                 "pid": os.getpid(),
                 "host": socket.gethostname(),
+                "devices": list(reading.devices) if reading else None,
+                "device_error": reading.error if reading else None,
             }
         )
 
     async def teardown(self, worker: Worker) -> None:
         """The worker closes: what was started in the container is stopped first."""
         self.container.close()
+        self.equipment.close()
+        self.reader.close()
         if not hosts_containers:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.container.wait_stopped(), EXIT_SECONDS)
 
     def _send_lines(self, lines: list[printing.Line]) -> None:
         self.worker.batched_send({"op": m.PRINTED, "lines": lines})
+
+    def _on_look(self) -> None:
+        self._looking = asyncio.ensure_future(self._look())
+
+    async def _look(self) -> None:
+        reading = await self.reader.read()
+        self.worker.batched_send(
+            {
+                "op": m.DEVICES,
+                "host": socket.gethostname(),
+                "devices": list(reading.devices),
+                "error": reading.error,
+            }
+        )
+
+    def _say_farewell(self, story: str) -> None:
+        message = {"op": m.FATE, "story": story, "over_limit": True}
+        self.line.loop.call_soon_threadsafe(self.worker.batched_send, message)
 
     def _on_reply(self, **fields: Any) -> None:
         if self.on_reply is not None:

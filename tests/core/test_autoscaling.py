@@ -82,6 +82,13 @@ def ask(
             "9 pending + 0 running at 1 per container = 9 capped by what the cluster can hold: 3 "
             "→ want 3, have 0: start 3",
         ),
+        (
+            {"pending": 9, "share": 2, "room": 2, "room_words": "2 free H100"},
+            settings(),
+            2,
+            "9 pending + 0 running at 1 per container = 9 capped by 2 free H100: 2 "
+            "→ want 2, have 0: start 2",
+        ),
     ],
 )
 def test_decide_on_an_empty_pool_says_how_it_came_to_its_number(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from modalnb.core.devices import DeviceBook, is_slice, kind_of, rank
+from modalnb.core.devices import DeviceBook, fits, is_slice, kind_of, rank, wish_words
 from modalnb.resources import gpu_wishes, split_wish
 from modalnb.snapshot import DeviceStats
 
@@ -200,6 +200,37 @@ def test_words_count_devices_by_host_and_kind() -> None:
     made.forget("box")
     assert made.words() == "1 × T4 on other"
     assert book().words() == "no GPU"
+
+
+def test_lost_device_in_slices_stands_for_each_of_them() -> None:
+    slices = [device("NVIDIA A100 MIG 1g.5gb", 4.75, uuid=f"MIG-{n}") for n in range(2)]
+    made = book(*slices)
+    made.assign("a", ("MIG",))
+    made.tell("box", [DeviceStats(host="box", index=0, uuid="", name="", error="GPU is lost")])
+    assert [(d.uuid, d.container_id, d.error) for d in made.devices()] == [
+        ("MIG-0", "a", "GPU is lost"),
+        ("MIG-1", None, "GPU is lost"),
+    ]
+
+
+def test_container_whose_device_has_vanished_gets_no_other_one() -> None:
+    made = book(H100, H200)
+    made.assign("a", ("H100!",))
+    made.tell("box", [H200])
+    assert made.assign("a", ("ANY",)) == ()
+    assert made.more(("ANY",)) == 1
+
+
+def test_process_that_has_seen_devices_counts_for_no_others() -> None:
+    made = book(H100, H200, T4)
+    assert made.more(("ANY",), ["box"], only=("GPU-box-2",)) == 1
+    assert made.more(("H100",), ["box"], only=("GPU-box-2",)) == 0
+
+
+def test_wishes_in_words_and_what_fits_them() -> None:
+    assert wish_words(("H100:2", "L40S", "ANY")) == "2 × H100 or L40S or GPU of any type"
+    assert fits(("L40S", "H100:2"), H200)
+    assert not fits(("L40S", "H100!"), H200)
 
 
 NAMES = ["NVIDIA H100", "NVIDIA H200", "NVIDIA A10", "NVIDIA A10G", "Tesla T4"]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from modalnb.core.capacity import Capacity
+from modalnb.runtime.devices import Reading
 
 #: Characters of a function's name in the ids of its containers; job queues limit names.
 MAX_NAME = 40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capacity:
-    """Cores to share among pools and containers that fit at all; None is unknown, so unlimited."""
+class OnEnded(Protocol):
+    """Hears how a container ended; `over_limit` if that was for the memory that it used."""
 
-    cores: float | None
-    room: int | None
+    def __call__(self, name: str, story: str, over_limit: bool = False) -> None: ...
 
 
 class Backend(Protocol):
@@ -26,11 +26,17 @@ class Backend(Protocol):
     """
 
     tells_fates: bool
-    on_ended: Callable[[str, str], None]
+    on_ended: OnEnded
     on_printed: Callable[[str, str], None]
 
     def capacity(self) -> Capacity:
         """What the place can host."""
+
+    async def devices(self) -> Reading | None:
+        """The GPUs of this host, if containers are here; elsewhere they tell by themselves."""
+
+    def limit_memory(self, names: list[str], mebibytes: int) -> None:
+        """End these containers when they use more; elsewhere they do that by themselves."""
 
     def names(self, pool_id: str, count: int, unassigned: list[str]) -> list[str]:
         """The ids of the next `count` containers of a pool, or fewer if there is no more room."""

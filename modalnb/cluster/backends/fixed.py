@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from modalnb.cluster.backends.base import Capacity
+from modalnb.cluster.backends.base import OnEnded
+from modalnb.core.capacity import Capacity
 
 
 class FixedBackend:
@@ -13,12 +14,18 @@ class FixedBackend:
     tells_fates = False
 
     def __init__(self) -> None:
-        self.on_ended: Callable[[str, str], None] = lambda name, story: None
+        self.on_ended: OnEnded = lambda name, story, over_limit=False: None
         self.on_printed: Callable[[str, str], None] = lambda name, text: None
 
     def capacity(self) -> Capacity:
         """As many containers as there are workers, which only the plane can count."""
-        return Capacity(cores=None, room=None)
+        return Capacity()
+
+    async def devices(self) -> None:
+        """Each worker tells what its host has."""
+
+    def limit_memory(self, names: list[str], mebibytes: int) -> None:
+        """Each worker watches itself."""
 
     def names(self, pool_id: str, count: int, unassigned: list[str]) -> list[str]:
         """Workers without a pool; they leave the list, so that no other pool is given them."""

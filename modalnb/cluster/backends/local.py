@@ -16,10 +16,13 @@ from distributed.core import Status
 from distributed.deploy.spec import ProcessInterface
 from distributed.system import MEMORY_LIMIT
 
-from modalnb.cluster.backends.base import Capacity
 from modalnb.cluster.backends.spec import SpecBackend
+from modalnb.cluster.memory_watch import MemoryWatch
 from modalnb.cluster.zygote import Lines, Order, encode
+from modalnb.core.capacity import Capacity
 from modalnb.exception import ConnectionError, InvalidError
+from modalnb.runtime.devices import DeviceReader
+from modalnb.runtime.memory import MIB
 
 #: A container that was asked to leave is ended after this many seconds: its exit hooks have 30.
 LEAVE_SECONDS = 32.0
@@ -107,6 +110,8 @@ class ForkedContainer(ProcessInterface):
         self.name = name
         self.backend = backend
         self.pid: int | None = None
+        #: What is told if it was ended for the memory that it used.
+        self.verdict = ""
         self._is_leaving = False
         self._tail = ""
         self._output = -1
@@ -155,7 +160,8 @@ class ForkedContainer(ProcessInterface):
         """The process is gone."""
         self._read()
         self._close_output()
-        self.backend.ended(self.name, _story(status, self._tail))
+        story = self.verdict or _story(status, self._tail)
+        self.backend.ended(self.name, story, over_limit=bool(self.verdict))
 
     def _read(self) -> None:
         try:
@@ -190,15 +196,22 @@ class LocalBackend(SpecBackend):
         credentials: dict[str, str],
         memory_per_container: int,
         keeps_spare: bool,
+        reader: DeviceReader,
     ) -> None:
-        room = int(USABLE_MEMORY * MEMORY_LIMIT / max(1, memory_per_container))
-        if room < 1:
+        if memory_per_container > USABLE_MEMORY * MEMORY_LIMIT:
             raise InvalidError(
                 f"`config.memory_per_container` is {memory_per_container >> 20:,} MiB, but this "
                 f"machine has {int(USABLE_MEMORY * MEMORY_LIMIT) >> 20:,} MiB for containers. "
                 "Lower it."
             )
-        super().__init__(cluster, self._forked_spec, Capacity(cores=float(CPU_COUNT), room=room))
+        capacity = Capacity(
+            cores=float(CPU_COUNT),
+            memory=USABLE_MEMORY * MEMORY_LIMIT / MIB,
+            memory_each=max(1, memory_per_container) / MIB,
+        )
+        super().__init__(cluster, self._forked_spec, capacity)
+        self.reader = reader
+        self._memory = MemoryWatch(self._pid_of, self._over_limit)
         self.zygote = zygote
         self.folder = folder
         self.credentials = credentials
@@ -226,16 +239,34 @@ class LocalBackend(SpecBackend):
 
     def kill(self, name: str) -> None:
         """End a process whatever it does."""
-        container = self.cluster.workers.get(name)
-        if container is not None and container.pid is not None:
-            self.zygote.signal(container.pid, signal.SIGKILL)
+        pid = self._pid_of(name)
+        if pid is not None:
+            self.zygote.signal(pid, signal.SIGKILL)
 
-    def ended(self, name: str, story: str) -> None:
+    def _pid_of(self, name: str) -> int | None:
+        container = self.cluster.workers.get(name)
+        return container.pid if container is not None else None
+
+    def limit_memory(self, names: list[str], mebibytes: int) -> None:
+        """End these containers when they use more."""
+        for name in names:
+            self._memory.limit(name, mebibytes)
+
+    def _over_limit(self, name: str, story: str) -> None:
+        self.cluster.workers[name].verdict = story
+
+    def ended(self, name: str, story: str, *, over_limit: bool = False) -> None:
         """A process is gone: tell the plane, and the cluster that it shall not come back."""
         if self._spare == name:
             self._spare = None
-        self.on_ended(name, story)
+        self._memory.forget(name)
+        self.on_ended(name, story, over_limit)
         self.lost(name)
+
+    async def close(self) -> None:
+        """End all containers."""
+        self._memory.close()
+        await super().close()
 
     @property
     def containers(self) -> dict[str, Callable[..., Any]]:

@@ -21,9 +21,11 @@ from distributed.core import Status
 from distributed.deploy.spec import ProcessInterface
 from distributed.utils import import_term
 
-from modalnb.cluster.backends.base import Capacity, container_name
+from modalnb.cluster.backends.base import OnEnded, container_name
+from modalnb.core.capacity import Capacity
 from modalnb.exception import ConnectionError
 from modalnb.messages import names_of_pool
+from modalnb.runtime.devices import DeviceReader, Reading
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +50,12 @@ class SpecBackend:
         capacity: Capacity | None = None,
     ) -> None:
         self.cluster = cluster
-        self.on_ended: Callable[[str, str], None] = lambda name, story: None
+        self.on_ended: OnEnded = lambda name, story, over_limit=False: None
         self.on_printed: Callable[[str, str], None] = lambda name, text: None
         self._make_spec = make_spec or self._hosted(template_of(cluster))
-        self._capacity = capacity or Capacity(cores=None, room=UNKNOWN_ROOM)
+        self._capacity = capacity or Capacity(containers=UNKNOWN_ROOM, is_elastic=True)
+        #: Reads the GPUs of this host, if that is where the containers are.
+        self.reader: DeviceReader | None = None
         self._token = uuid.uuid4().hex[:4]
         self._numbers = itertools.count(1)
         self._own: set[str] = set()
@@ -66,6 +70,13 @@ class SpecBackend:
     def capacity(self) -> Capacity:
         """What the cluster can host, as far as it is known."""
         return self._capacity
+
+    async def devices(self) -> Reading | None:
+        """The GPUs of this host, if containers are here."""
+        return await self.reader.read() if self.reader is not None else None
+
+    def limit_memory(self, names: list[str], mebibytes: int) -> None:
+        """Each worker watches itself."""
 
     def names(self, pool_id: str, count: int, unassigned: list[str]) -> list[str]:
         """New names; workers that the cluster has already are not ours."""
@@ -97,6 +108,8 @@ class SpecBackend:
     async def close(self) -> None:
         """End all workers that were started here."""
         self.stop(list(self._own))
+        if self.reader is not None:
+            self.reader.close()
         deadline = time.monotonic() + 2 * END_SECONDS
         while self._tasks and (left := deadline - time.monotonic()) > 0:
             await asyncio.wait(list(self._tasks), timeout=left)
