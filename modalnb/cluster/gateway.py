@@ -112,8 +112,15 @@ def start_gateway(session: Any) -> GatewayProcess:
         raise ExecutionError(
             f"Web functions need {', '.join(missing)}. Run `pip install 'modalnb[web]'`."
         )
+    gateway = GatewayProcess(options_of(session), lambda lines: session.stub.print_orphans(lines))
+    session.on_close(gateway.close)
+    return gateway
+
+
+def options_of(session: Any) -> dict[str, Any]:
+    """What a gateway of a session is told."""
     security = session.security
-    options = {
+    return {
         "address": session.address,
         "credentials": credentials_of(security) if _is_set(security) else None,
         "host": config.web_host,
@@ -121,9 +128,6 @@ def start_gateway(session: Any) -> GatewayProcess:
         "domain": config.web_domain,
         "rate": config.web_rate,
     }
-    gateway = GatewayProcess(options, lambda lines: session.stub.print_orphans(lines))
-    session.on_close(gateway.close)
-    return gateway
 
 
 def _is_set(security: Any) -> bool:

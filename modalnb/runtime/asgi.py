@@ -17,7 +17,7 @@ Send = Callable[[Event], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 #: How long an app may go on after its client has disconnected, before it is cancelled.
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 1.0
 #: The largest message of a WebSocket, in either direction; Modal's own limit.
 MAX_MESSAGE = 2 * 2**20
 

@@ -16,12 +16,16 @@ from urllib.parse import quote
 
 from modalnb.exception import ExecutionError
 from modalnb.runtime.asgi import MAX_MESSAGE, Event, Receive, Send
+from modalnb.runtime.offspring import Offspring
 from modalnb.runtime.printing import flush_streams
 from modalnb.websettings import WebSettings
 
 HOST = "127.0.0.1"
 LOOK_SECONDS = 0.02
 WATCH_SECONDS = 1.0
+END_SECONDS = 2.0
+#: A program that has just cut a connection is looked at so often, to see whether it is dying.
+LOOKS = 10
 #: The exit status of a container whose program has died.
 DEAD = 70
 
@@ -65,12 +69,14 @@ class Program:
             await send({"type": "lifespan.startup.complete"})
             await receive()
             self._watcher.cancel()
+            await self._end()
             await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self) -> None:
         if not _is_free(self._port):
             self._port = _free_port()
         os.environ["PORT"] = str(self._port)
+        self._offspring = Offspring()
         # It may return when its program runs, as Modal has it, or be the program itself.
         threading.Thread(target=self._run, name="modalnb-web-server", daemon=True).start()
         deadline = time.monotonic() + self._settings.startup_timeout
@@ -80,6 +86,14 @@ class Program:
             if time.monotonic() > deadline:
                 raise ExecutionError(self._why_silent())
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _end(self) -> None:
+        """Let the program end; what does not end in time is killed with the container."""
+        self._offspring.ask_to_end()
+        for _ in range(LOOKS):
+            if not await self._accepts():
+                break
+            await asyncio.sleep(END_SECONDS / LOOKS)
 
     def _run(self) -> None:
         try:
@@ -114,8 +128,16 @@ class Program:
             await asyncio.sleep(WATCH_SECONDS)
         self._die()
 
+    async def _die_if_dead(self) -> None:
+        for _ in range(LOOKS):
+            if not await self._accepts():
+                self._die()
+            await asyncio.sleep(LOOK_SECONDS)
+
     def _die(self) -> None:
-        sys.stderr.write(f"The program of `{self._raw.__name__}` has ended; so must its container.")
+        sys.stderr.write(
+            f"The program of `{self._raw.__name__}` has ended; so must its container.\n"
+        )
         flush_streams()
         os._exit(DEAD)
 
@@ -132,9 +154,8 @@ class Program:
         )
         try:
             response = await self._pool.handle_async_request(request)
-        except (httpcore.ConnectError, httpcore.RemoteProtocolError):
-            if not await self._accepts():
-                self._die()
+        except (httpcore.ConnectError, httpcore.NetworkError, httpcore.RemoteProtocolError):
+            await self._die_if_dead()
             raise
         async with contextlib.aclosing(response):
             headers = [pair for pair in response.headers if pair[0].lower() not in _NOT_PASSED_ON]

@@ -128,6 +128,8 @@ class Relay:
                 raise lease.problem or ProblemError(
                     502, f"`{self._book.name}` lost its container while it answered. Try again."
                 )
+            if lease.problem is not None:
+                raise lease.problem
             is_first_try = False
 
     def _can_repeat(self) -> bool:

@@ -17,7 +17,7 @@ def make_site() -> modal.App:
     """An app with a web function of each kind."""
     app = modal.App("site")
 
-    @app.function(max_containers=1, timeout=2)
+    @app.function(max_containers=1, timeout=3)
     @modal.concurrent(max_inputs=50)
     @modal.asgi_app()
     def api():
