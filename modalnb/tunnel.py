@@ -87,6 +87,11 @@ class Channel(asyncio.Protocol):
             self._transport.resume_reading()
         return frame
 
+    def put_first(self, kind: int, payload: bytes) -> None:
+        """Let a reader of this end have a frame before all that have arrived."""
+        self._frames.appendleft((kind, payload))
+        self._queued += len(payload)
+
     def put(self, kind: int, payload: bytes = b"") -> None:
         """Let a reader of this end have a frame, as if it had arrived."""
         self._frames.append((kind, payload))

@@ -76,7 +76,7 @@ class Endpoint:
         scope["headers"] = list(scope["headers"])
         scope["state"] = self._lifespan.state.copy()
         if scope["type"] == "http":
-            channel.put(tunnel.DATA if has_more else tunnel.LAST, body)
+            channel.put_first(tunnel.DATA if has_more else tunnel.LAST, body)
         now = context.current.get()
         if now is not None and now.run is not None:
             # Each request has the whole timeout, and its own duration.

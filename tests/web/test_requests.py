@@ -108,6 +108,13 @@ def test_large_body_arrives_whole(client: httpx.Client, url: Url) -> None:
     assert client.post(url("api/size"), content=b"y" * 2**24).json() == {"size": 2**24}
 
 
+@pytest.mark.parametrize("sizes", [[3, 5], [1] * 200, [0, 70_000, 1], [2**20, 1, 2**20]])
+def test_pieces_arrive_in_order(client: httpx.Client, url: Url, sizes: list[int]) -> None:
+    pieces = [bytes([n % 251]) * size for n, size in enumerate(sizes)]
+    answer = client.post(url("api/mirror/"), content=iter(pieces))
+    assert answer.content == b"".join(pieces)
+
+
 def test_large_response_arrives_whole(client: httpx.Client, url: Url) -> None:
     with client.stream("GET", url(f"api/bytes/{2**25}")) as answer:
         assert sum(len(piece) for piece in answer.iter_bytes()) == 2**25
