@@ -46,6 +46,7 @@ class Relay:
         #: Reads on from the client, beside the response.
         self._reader: asyncio.Task[None] | None = None
         self._next_event: asyncio.Task[Event] | None = None
+        self._has_sent_body = False
         self._has_started = False
         self._is_complete = False
 
@@ -85,15 +86,19 @@ class Relay:
     async def _wait_watching(self, future: asyncio.Future[Lease]) -> Lease:
         done, _ = await asyncio.wait([future], timeout=WATCH_SECONDS)
         while not done:
-            watched: list[asyncio.Future[Any]] = [future, self._pending_event()]
-            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            event = self._pending_event()
+            watched: list[asyncio.Future[Any]] = [future, event]
+            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            if event in done and event.result()["type"] == "http.disconnect":
+                raise ClientGoneError
             if future.done():
                 break
-            if self._pending_event().result()["type"] == "http.disconnect":
-                raise ClientGoneError
-            # More of the body is here and waits with the request.
-            await asyncio.wait([future])
-            break
+            if self._body["more_body"]:
+                # More of it is here and waits with the request.
+                await asyncio.wait([future])
+            else:
+                # Only the news that there is no body.
+                self._next_event, done = None, set()
         return future.result()
 
     def _pending_event(self) -> asyncio.Task[Event]:
@@ -141,6 +146,7 @@ class Relay:
         channel = lease.channel
         assert channel is not None
         channel.write(tunnel.OPEN, opening)
+        self._has_sent_body = not self._body["more_body"]
         if self._body["more_body"]:
             self._read_on(channel)
         else:
@@ -208,7 +214,10 @@ class Relay:
                 if not self._is_complete:
                     channel.write(tunnel.GONE)
                 return
+            if self._has_sent_body:
+                continue
             has_more = event["more_body"]
+            self._has_sent_body = not has_more
             channel.write(tunnel.DATA if has_more else tunnel.LAST, event["body"])
             await channel.drain()
 

@@ -172,6 +172,42 @@ def make_site() -> modal.App:
 
         return web
 
+    @app.function(max_containers=2)
+    @modal.concurrent(max_inputs=2)
+    @modal.asgi_app()
+    def fragile():
+        """An app without a framework, so that its containers are quickly replaced."""
+        import os
+
+        async def web(scope, receive, send):
+            if scope["type"] == "lifespan":
+                raise NotImplementedError
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.accept"})
+                await send({"type": "websocket.send", "text": str(os.getpid())})
+                await asyncio.sleep(60)
+            seconds = float(scope["query_string"] or 0)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            if scope["path"].endswith("/begun"):
+                pid = str(os.getpid()).encode()
+                await send({"type": "http.response.body", "body": pid, "more_body": True})
+            await asyncio.sleep(seconds)
+            await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+
+        async def late(scope, receive, send):
+            """As `web`, but nothing is sent before the time has passed."""
+            if scope["type"] == "http" and scope["path"].endswith("/late"):
+                await asyncio.sleep(float(scope["query_string"] or 0))
+                scope = {**scope, "query_string": b""}
+            await web(scope, receive, send)
+
+        return late
+
+    @app.function(max_containers=1)
+    @modal.asgi_app()
+    def broken():
+        raise RuntimeError("cannot be built")
+
     @app.function()
     @modal.fastapi_endpoint(docs=True, method="POST", label="double")
     def twice(n: int):
