@@ -89,7 +89,7 @@ class Relay:
             event = self._pending_event()
             watched: list[asyncio.Future[Any]] = [future, event]
             done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-            if event in done and event.result()["type"] == "http.disconnect":
+            if event.done() and event.result()["type"] == "http.disconnect":
                 raise ClientGoneError
             if future.done():
                 break
