@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import os
+import signal
 import socket
 import sys
 import threading
@@ -16,7 +17,7 @@ from urllib.parse import quote
 
 from modalnb.exception import ExecutionError
 from modalnb.runtime.asgi import MAX_MESSAGE, Event, Receive, Send
-from modalnb.runtime.offspring import Offspring
+from modalnb.runtime.offspring import children
 from modalnb.runtime.printing import flush_streams
 from modalnb.websettings import WebSettings
 
@@ -76,7 +77,6 @@ class Program:
         if not _is_free(self._port):
             self._port = _free_port()
         os.environ["PORT"] = str(self._port)
-        self._offspring = Offspring()
         # It may return when its program runs, as Modal has it, or be the program itself.
         threading.Thread(target=self._run, name="modalnb-web-server", daemon=True).start()
         deadline = time.monotonic() + self._settings.startup_timeout
@@ -89,7 +89,9 @@ class Program:
 
     async def _end(self) -> None:
         """Let the program end; what does not end in time is killed with the container."""
-        self._offspring.ask_to_end()
+        for pid in children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         for _ in range(LOOKS):
             if not await self._accepts():
                 break
