@@ -118,7 +118,8 @@ class Declarations:
 
         Examples
         --------
-        >>> app = App()
+        >>> import modalnb as modal
+        >>> app = modal.App()
         >>> @app.function(min_containers=1, scaledown_window=300)
         ... def handle(x):
         ...     return x
@@ -281,7 +282,8 @@ class Declarations:
 
         Examples
         --------
-        >>> app = App()
+        >>> import modalnb as modal
+        >>> app = modal.App()
         >>> @app.local_entrypoint()
         ... def main(count: int = 3):
         ...     print(count)

@@ -106,8 +106,7 @@ class Method(Function):
             f"`{self._base.name}.with_options(...)` and make an instance of that."
         )
 
-    def update_autoscaler(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse: methods share one pool."""
+    def _updated(self, *values: Any) -> NoReturn:
         raise InvalidError(
             f"`{self._name}` has no pool of its own: methods share that of their instance. "
             "Call it on the class instance."

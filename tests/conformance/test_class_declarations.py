@@ -283,6 +283,8 @@ def test_method_is_not_callable() -> None:
 def test_update_autoscaler_on_a_method_is_refused() -> None:
     with pytest.raises(InvalidError, match="Call it on the class instance"):
         _declare(Plain)().predict.update_autoscaler(min_containers=1)
+    with pytest.raises(InvalidError, match="Call it on the class instance"):
+        asyncio.run(_declare(Plain)().predict.update_autoscaler.aio(min_containers=1))
 
 
 def test_options_on_a_method_are_refused() -> None:

@@ -190,6 +190,37 @@ def test_enter_that_fails_reaches_the_caller_after_three_starts(
     assert [str(result) for result in results] == ["no weights"] * 3
 
 
+def test_enter_that_fails_in_a_deployed_app_is_tried_until_it_works(
+    engine: None, tmp_path: Path, wait_until: Any
+) -> None:
+    app = modal.App("patient-app")
+
+    @app.cls()
+    class Late:
+        @modal.enter()
+        def load(self) -> None:
+            with (tmp_path / "starts").open("a") as file:
+                file.write("start\n")
+            if not (tmp_path / "weights").exists():
+                raise ValueError("no weights yet")
+
+        @modal.method()
+        def predict(self) -> int:
+            return 1
+
+    app.deploy()
+    try:
+        late: Any = modal.Cls.from_name("patient-app", "Late")()
+        call = late.predict.spawn()
+        wait_until(lambda: len(_lines(tmp_path / "starts")) > 3)
+        pool = late.snapshot()
+        assert (pool.pending, pool.boot_failures > 2) == (1, True)
+        (tmp_path / "weights").touch()
+        assert call.get(timeout=60) == 1
+    finally:
+        app.stop()
+
+
 def test_what_enter_prints_is_shown_to_who_waits(
     app: modal.App, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -445,6 +476,29 @@ def test_redefined_class_is_never_started_again_for_older_calls(
     assert versions == sorted(versions)
     assert versions[-1] == 2
     assert _lines(story) == ["enter 1", "exit 1", "enter 2"]
+
+
+def test_redefined_class_that_fails_to_start_tells_its_caller_at_once(
+    app: modal.App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modalnb.api.declaring.is_interactive", lambda: True)
+    story = tmp_path / "story"
+    _, pid = _version(app, story, 1)().get.remote()
+
+    @app.cls(max_containers=1)
+    class Model:
+        @modal.enter()
+        def load(self) -> None:
+            raise ValueError("wrong cell")
+
+        @modal.method()
+        def get(self) -> Any: ...
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="wrong cell"):
+            Model().get.remote()
+    assert _version(app, story, 3)().get.remote() == (3, pid)
+    assert _lines(story) == ["enter 1", "exit 1", "enter 3"]
 
 
 def test_whatever_a_class_uses_may_change_between_calls(app: modal.App) -> None:
