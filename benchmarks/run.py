@@ -29,6 +29,7 @@ WORKS = (
     "pending",
     "queue_cost",
     "busy_kernel",
+    "dashboard",
 )
 PACKAGES = ("distributed", "loky", "joblib", "numpy")
 
