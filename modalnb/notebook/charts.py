@@ -31,11 +31,15 @@ MARKS: dict[MarkKind, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a chart: the field of the sample that it shows, how, and its name."""
+    """One line of a chart: the field of the sample that it shows, how, and its name.
+
+    `label` names it beside the chart's title, `name` where it stands alone.
+    """
 
     field: str
     label: str
-    kind: Literal["area", "line", "dashed"] = "line"
+    kind: Literal["area", "line", "dashed"]
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +57,38 @@ CHARTS = (
     Chart(
         "inputs",
         "",
-        (Line("pending", "pending", "area"), Line("running", "running")),
+        (
+            Line("pending", "pending", "area", "pending"),
+            Line("running", "running", "line", "running"),
+        ),
         is_always_there=True,
     ),
-    Chart("throughput", "outputs/s", (Line("rate", "", "area"),), is_always_there=True),
+    Chart(
+        "throughput",
+        "outputs/s",
+        (Line("rate", "", "area", "throughput"),),
+        is_always_there=True,
+    ),
     Chart(
         "wait for a container",
         "s",
-        (Line("wait_p95", "p95", "area"), Line("wait_p50", "p50", "dashed")),
+        (
+            Line("wait_p95", "p95", "area", "wait p95"),
+            Line("wait_p50", "p50", "dashed", "wait p50"),
+        ),
     ),
     Chart(
         "CPU that busy containers want",
         "cores",
-        (Line("cpu", "all", "area"), Line("cpu_most", "largest", "dashed")),
+        (Line("cpu", "all", "area", "CPU"), Line("cpu_most", "largest", "dashed", "CPU, largest")),
     ),
     Chart(
         "memory",
         "MiB",
-        (Line("memory", "all", "area"), Line("memory_most", "largest", "dashed")),
+        (
+            Line("memory", "all", "area", "memory"),
+            Line("memory_most", "largest", "dashed", "memory, largest"),
+        ),
     ),
 )
 

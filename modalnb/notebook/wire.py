@@ -82,8 +82,12 @@ def pool_facts(pool: PoolSnapshot, history: History, rate: float | None) -> Mess
 def device_facts(device: DeviceStats) -> Message:
     """What is said of a GPU beside its line."""
     _, memory, holder = device_words(device)
-    title = f"GPU {device.index} {device.name} on {device.host} ({holder}), memory {memory}"
-    return {"title": title, "error": device.error}
+    return {
+        "title": f"GPU {device.index} on {device.host}",
+        "note": f"{device.name.removeprefix('NVIDIA ')} · {holder}",
+        "memory": memory,
+        "error": device.error,
+    }
 
 
 @dataclass(slots=True)

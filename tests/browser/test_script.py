@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from modalnb.notebook import svg
-from modalnb.notebook.history import Ring
+from modalnb.notebook.history import History, Ring
 from modalnb.notebook.page import ESM
 from modalnb.notebook.wire import Wire
 from tests.notebook.samples import app, containers, mark, pool
-from tests.notebook.test_wire import History, Reader
+from tests.notebook.test_wire import Reader
 
 IMPORT = "const m = await import('data:text/javascript,' + encodeURIComponent(source));"
 

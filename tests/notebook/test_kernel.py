@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import time
 from collections.abc import Callable, Iterator
@@ -160,7 +161,7 @@ def test_slider_acts_while_a_cell_is_busy(page: Page, tmp_path: Path, rounds: in
     for value in range(3, 3 + rounds):
         sent = time.monotonic()
         page.send(slider, {"method": "update", "state": {"value": value}, "buffer_paths": []})
-        applied = page.listen(lambda value=value: _applied(page, charts, value))
+        applied = page.listen(functools.partial(_applied, page, charts, value))
         assert applied - sent < 2.0, "0.3 s on a calm machine"
     (tmp_path / "gate").touch()
     page.finish(cell)

@@ -131,8 +131,8 @@ function marksOf(f, marks, signs) {
   }).join("");
 }
 
-// A chart of lines; `lines` are {column, label, kind}.
-function linesChart(rows, lines, title, width, begin, end, height, most) {
+// A chart of lines; `lines` are {column, label, kind}.  A note stands beside the legend, or in its place.
+function linesChart(rows, lines, title, width, begin, end, height, { most, note, isOnly } = {}) {
   const values = lines.flatMap((line) => rows.map((row) => row[line.column] ?? 0));
   const f = frame(width, HEAD, height, begin, end, most ?? nice(values.reduce((a, b) => Math.max(a, b), 0)));
   let body = "";
@@ -144,7 +144,8 @@ function linesChart(rows, lines, title, width, begin, end, height, most) {
     }
   });
   const now = lines.map((line) => `${line.label} ${shown(rows.at(-1)?.[line.column])}`.trim());
-  body += axis(f) + head(f, title, lines.map((line, n) => [DASH[line.kind], `modalnb-c${n}`, now[n]]));
+  const entries = isOnly ? [] : lines.map((line, n) => [DASH[line.kind], `modalnb-c${n}`, now[n]]);
+  body += axis(f) + head(f, title, note ? [...entries, ["", "", note]] : entries);
   return { body, height: HEAD + height + 4, title: `${title} over time; now ${now.join(", ")}`, f };
 }
 

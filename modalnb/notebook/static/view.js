@@ -173,8 +173,8 @@ class View {
     }
     for (const device of store.devices.values()) {
       const lines = [{ column: 2, label: "utilization", kind: "area" }, { column: 3, label: "memory", kind: "dashed" }];
-      const title = device.error ? `${device.title}: ${device.error}` : `${device.title}, %`;
-      drawn.set(device.id, linesChart(this.rowsOf(device.ring, begin, end), lines, title, width, begin, end, 40, 100));
+      const more = device.error ? { note: `⚠ ${device.error}`, isOnly: true } : { note: device.note };
+      drawn.set(device.id, linesChart(this.rowsOf(device.ring, begin, end), lines, `${device.title}, %`, width, begin, end, 40, { most: 100, ...more }));
     }
     drawn.set("time", timeAxis(width, begin, end, (at) => store.date(at)));
     for (const [name, svg] of this.svgs) if (!drawn.has(name)) { svg.remove(); this.svgs.delete(name); }
@@ -219,8 +219,8 @@ class View {
     if (!row) return;
     const counts = STACK.filter((name) => row[column[name]]).map((name) => `${row[column[name]]} ${name}`);
     const lines = charts.flatMap((chart) => chart.lines.map((line) => [chart, line, row[column[line.field]]])).filter(([chart, , value]) => value || chart.always);
-    put(this.tip, [clockTime(this.store.date(at)), counts.join(", ") || "no containers",
-      ...lines.map(([chart, line, value]) => `${line.label || chart.title} ${shown(value)}${chart.unit ? ` ${chart.unit}` : ""}${line.label === "all" || line.label === "largest" ? ` (${chart.title.split(" ")[0]})` : ""}`)].join("\n"));
+    const named = lines.map(([chart, line, value]) => `${line.name} ${shown(value)} ${chart.unit}`.trimEnd());
+    put(this.tip, [clockTime(this.store.date(at)), counts.join(", ") || "no containers", ...named].join("\n"));
     const x = f.x(at);
     this.tip.style.top = `${HEAD + 16}px`;
     this.tip.style.left = x > f.right - 190 ? "" : `${x + 10}px`;
