@@ -85,6 +85,9 @@ OPERATE = "modalnb-operate"
 #: use it to greet only, since it may overtake what they have sent on their stream before.
 RPC = "modalnb"
 
+#: The stream of printed lines that carries rich output, each message as JSON text.
+DISPLAY = "display"
+
 #: Inputs or outputs in one message at most, so that no message holds up the others.
 MAX_BATCH = 512
 

@@ -9,7 +9,8 @@ import sys
 import sysconfig
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ import cloudpickle
 from modalnb.exception import InvalidError, SerializationError
 from modalnb.payload import pickling
 from modalnb.payload.diagnose import find_culprit
+from modalnb.payload.failure import is_ours
 
 #: Pickled code above the first size gets a warning, above the second it is refused, as in Modal.
 LARGE_BYTES = 256 * 1024
@@ -59,6 +61,17 @@ def note_handle(handle: Any) -> None:
         met.append(handle)
 
 
+@contextmanager
+def handles_met() -> Iterator[list[Any]]:
+    """Gather the handles of functions that are pickled inside of the block."""
+    met: list[Any] = []
+    token = _handles.set(met)
+    try:
+        yield met
+    finally:
+        _handles.reset(token)
+
+
 def define(source: Callable[..., Any], name: str, carrier: Any = None) -> Definition:
     """Pickle a function or class: by value unless it belongs to an installed package.
 
@@ -68,14 +81,11 @@ def define(source: Callable[..., Any], name: str, carrier: Any = None) -> Defini
     if own_module is not None and not is_installed(own_module):
         pickling.pickle_by_value(own_module)
     what = "class" if isinstance(source, type) else "function"
-    met: list[Any] = []
-    token = _handles.set(met)
-    try:
-        blob: bytes = cloudpickle.dumps((carrier or source, tuple(sys.path)), protocol=5)
-    except Exception as error:
-        raise SerializationError(find_culprit(source, f"{what} `{name}`", error)) from error
-    finally:
-        _handles.reset(token)
+    with handles_met() as met:
+        try:
+            blob: bytes = cloudpickle.dumps((carrier or source, tuple(sys.path)), protocol=5)
+        except Exception as error:
+            raise SerializationError(find_culprit(source, f"{what} `{name}`", error)) from error
     if len(blob) > MAX_BYTES:
         raise InvalidError(
             f"{what.capitalize()} `{name}` takes {len(blob) >> 20} MiB with the globals that it "
@@ -111,7 +121,7 @@ def is_installed(module: types.ModuleType) -> bool:
     if module.__name__ == "__main__":
         return False
     file = getattr(module, "__file__", None)
-    return file is None or file.startswith(_INSTALLED)
+    return file is None or file.startswith(_INSTALLED) or is_ours(file)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from modalnb import messages as m
 from modalnb.runtime import context
 
 #: Lines that wait to be sent at most; beyond it the oldest are counted and dropped.
@@ -120,6 +121,14 @@ def flush_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, CallerStream):
             stream.flush()
+
+
+def display(message: str) -> None:
+    """Send rich output, as JSON text, in its place among the lines of the running input."""
+    flush_streams()
+    now, home = context.current.get(), context.home()
+    if home is not None:
+        home.printer.add([(now.call_id if now else None, m.DISPLAY, message)])
 
 
 def take_over(*, is_ours: bool) -> None:
