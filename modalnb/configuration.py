@@ -138,6 +138,10 @@ class Config:
             raise InvalidError(f"`config.{name}` must be at least 0; got {value}.")
         self._values[name] = kind(value)
 
+    def to_dict(self) -> dict[str, Any]:
+        """All settings by name."""
+        return dict(self._values)
+
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value!r}" for name, value in self._values.items())
         return f"Config({values})"

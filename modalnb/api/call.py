@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from modalnb import messages as m
-from modalnb.api import current, display
+from modalnb.api import current, display, viewing
 from modalnb.api.call_graph import InputInfo, infos_of
 from modalnb.api.printing import Sink
 from modalnb.api.twin import static_twin, twin
@@ -117,10 +117,11 @@ class FunctionCall:
         __tracebackhide__ = True
         try:
             stub, ticket = self._watch(timeout, index)
-            try:
-                outcome = ticket.wait(timeout)
-            finally:
-                self._unwatch(stub, ticket)
+            with ticket.view:
+                try:
+                    outcome = ticket.wait(timeout)
+                finally:
+                    self._unwatch(stub, ticket)
             return value_of(stub, self._function, *outcome, keep=True)
         except BaseException as error:
             raise error.with_traceback(users_part(error.__traceback__)) from error.__cause__
@@ -129,10 +130,11 @@ class FunctionCall:
     async def _get_aio(self, timeout: float | None = None, *, index: int = 0) -> Any:
         """The same for ``await``."""
         stub, ticket = await asyncio.to_thread(self._watch, timeout, index)
-        try:
-            outcome = await ticket.wait_async(timeout)
-        finally:
-            self._unwatch(stub, ticket)
+        with ticket.view:
+            try:
+                outcome = await ticket.wait_async(timeout)
+            finally:
+                self._unwatch(stub, ticket)
         return value_of(stub, self._function, *outcome, keep=True)
 
     def _watch(self, timeout: float | None, index: int) -> tuple[Stub, Ticket]:
@@ -146,7 +148,9 @@ class FunctionCall:
             ticket = Ticket(self._function, None)
             ticket.on_outputs([(index, *outcome)])
             return stub, ticket
-        ticket = Ticket(self._function, self._sink)
+        view = viewing.of_call(self._function)
+        ticket = Ticket(self._function, self._sink, view)
+        view.opened(self._object_id, lambda: stub.send(m.CANCEL, call_id=self._object_id))
         _watchers(stub).add(self._object_id, index, ticket)
         return stub, ticket
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modalnb import messages as m
-from modalnb.api import current, display, gpu_fallback, mapping, tracebacks, web_url
+from modalnb.api import current, display, gpu_fallback, mapping, tracebacks, viewing, web_url
 from modalnb.api.bases import Base, Declared, Reference, named
 from modalnb.api.call import FunctionCall, new_call_id
 from modalnb.api.decorators import check_batched
@@ -167,10 +167,12 @@ class Function(Scalable, Optioned):
         """
         return self._base.source()(*args, **kwargs)
 
-    def _put(self, kind: str, args: Any, kwargs: Any) -> tuple[Stub, str, Ticket]:
+    def _put(
+        self, kind: str, args: Any, kwargs: Any, view: viewing.View = viewing.NOTHING
+    ) -> tuple[Stub, str, Ticket]:
         stub, route = self._route()
         call_id = new_call_id()
-        ticket = Ticket(self._name, Sink(self._name))
+        ticket = Ticket(self._name, Sink(self._name), view)
         payload = envelope.pack((args, kwargs), stub.depot, "arguments")
         stub.open(call_id, ticket)
         stub.send(
@@ -181,6 +183,7 @@ class Function(Scalable, Optioned):
             kind=kind,
             **route,
         )
+        view.opened(call_id, lambda: self._abandon(stub, call_id))
         return stub, call_id, ticket
 
     @property
@@ -255,25 +258,27 @@ class Function(Scalable, Optioned):
         )
 
     def _remote(self, args: Any, kwargs: Any) -> Any:
-        stub, call_id, ticket = self._put("live", args, kwargs)
-        try:
-            status, payload = self._wait(ticket)
-        except BaseException:
-            self._abandon(stub, call_id)
-            raise
-        finally:
-            stub.close(call_id)
+        with viewing.of_call(self._name) as view:
+            stub, call_id, ticket = self._put("live", args, kwargs, view)
+            try:
+                status, payload = self._wait(ticket)
+            except BaseException:
+                self._abandon(stub, call_id)
+                raise
+            finally:
+                stub.close(call_id)
         return value_of(stub, self._name, status, payload, keep=False)
 
     async def _remote_async(self, args: Any, kwargs: Any) -> Any:
-        stub, call_id, ticket = self._put("live", args, kwargs)
-        try:
-            status, payload = await ticket.wait_async()
-        except BaseException:
-            self._abandon(stub, call_id)
-            raise
-        finally:
-            stub.close(call_id)
+        with viewing.of_call(self._name) as view:
+            stub, call_id, ticket = self._put("live", args, kwargs, view)
+            try:
+                status, payload = await ticket.wait_async()
+            except BaseException:
+                self._abandon(stub, call_id)
+                raise
+            finally:
+                stub.close(call_id)
         return value_of(stub, self._name, status, payload, keep=False)
 
     def _wait(self, ticket: Ticket) -> tuple[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 from modalnb import messages as m
 from modalnb.api.feeding import Feeder
 from modalnb.api.printing import Sink
-from modalnb.api.progress import Progress
-from modalnb.api.waiting import FIRST_DELAY, MAX_DELAY, error_of, resolve, value_of
+from modalnb.api.viewing import View
+from modalnb.api.waiting import FIRST_DELAY, MAX_DELAY, cancelled, error_of, resolve, value_of
 from modalnb.payload import envelope
 from modalnb.payload.shared_memory import Depot
 from modalnb.plane.stub import Stub
@@ -54,7 +54,7 @@ class MapRun:
         sink: Sink,
         order_outputs: bool,
         return_exceptions: bool,
-        progress: Progress,
+        view: View,
         put: dict[str, Any],
     ) -> None:
         self.call_id = call_id
@@ -63,7 +63,7 @@ class MapRun:
         self._sink = sink
         self._order_outputs = order_outputs
         self._return_exceptions = return_exceptions
-        self._progress = progress
+        self._view = view
         self._put = put
         self._changed = threading.Condition()
         #: Payloads that have not been sent, and those on the way, by index.
@@ -107,6 +107,7 @@ class MapRun:
         """Begin to read and to send."""
         self._stub.open(self.call_id, self)
         _open[self.call_id] = self
+        self._view.opened(self.call_id, self.cancel)
         feeder.start()
 
     # -- from the feeder -------------------------------------------------------------------
@@ -192,6 +193,7 @@ class MapRun:
                 self._ready[output[0]] = output
                 if output[1] != "ok" and self._failure is None:
                     self._failure = output
+        self._view.settled(outputs)
         self._wake()
 
     def on_accepted(self) -> None:
@@ -204,7 +206,7 @@ class MapRun:
             return
         self._unsent.extendleft((index, self._on_way.pop(index)) for index in reversed(back))
         self._is_pushing = True
-        self._progress.waits_for(limit, maximum)
+        self._view.waits_for(limit, maximum)
         self._retry = self._stub.line.loop.call_later(self._delay, self._push)
         self._delay = min(MAX_DELAY, self._delay * 2)
 
@@ -218,6 +220,7 @@ class MapRun:
     def on_printed(self, lines: list[tuple[str, str, str]]) -> None:
         """An input printed."""
         self._sink.put(lines)
+        self._view.printed(lines)
 
     def _wake(self) -> None:
         with self._changed:
@@ -305,15 +308,21 @@ class MapRun:
     def _value(self, output: Output) -> Any:
         _, status, payload = output
         self._taken += 1
-        self._progress.advance()
+        self._view.advance()
         if status == "ok" or not self._return_exceptions:
             return value_of(self._stub, self._function, status, payload, keep=False)
         return error_of(self._stub, self._function, status, payload)
 
     def _show(self) -> None:
-        self._progress.show(received=self._received, added=self._added, is_fed=self._is_fed)
+        self._view.show(received=self._received, added=self._added, is_fed=self._is_fed)
 
-    def close(self) -> None:
+    def cancel(self) -> None:
+        """Cancel what has no result, from any thread; whoever takes results gets an error."""
+        if not self._stub.is_closed:
+            self._stub.send(m.CANCEL, call_id=self.call_id)
+            self._call_soon(lambda: self.on_failed(cancelled(self._function)))
+
+    def close(self, error: BaseException | None = None) -> None:
         """Stop: cancel what has no result, throw away results that nobody took."""
         with self._changed:
             if self._is_closed:
@@ -322,7 +331,7 @@ class MapRun:
             is_complete = self._is_complete()
             self._changed.notify_all()
         _open.pop(self.call_id, None)
-        self._progress.close()
+        self._view.close(error)
         self._stub.close(self.call_id)
         for _, _, payload in [*self._ready.values(), *self._batch]:
             envelope.discard(payload, self._stub.depot)

@@ -13,9 +13,10 @@ from modalnb.api.call import FunctionCall, new_call_id
 from modalnb.api.feeding import Feeder, zipped
 from modalnb.api.map_run import MapRun
 from modalnb.api.printing import Sink
-from modalnb.api.progress import Progress
+from modalnb.api.progress import of_map
 from modalnb.api.spawn_run import SpawnRun
 from modalnb.api.twin import refuse_in_coroutine
+from modalnb.api.viewing import View
 from modalnb.exception import InvalidError
 from modalnb.payload.failure import users_part
 
@@ -52,7 +53,7 @@ class MapResults:
         except StopIteration:
             raise
         except BaseException as error:
-            self.close()
+            self._end(error)
             raise error.with_traceback(users_part(error.__traceback__)) from error.__cause__
 
     def _opened(self) -> MapRun:
@@ -63,9 +64,12 @@ class MapResults:
 
     def close(self) -> None:
         """Cancel what has no result yet; the results of the others are thrown away."""
+        self._end(None)
+
+    def _end(self, error: BaseException | None) -> None:
         self._is_used = True
         if self._run is not None:
-            self._run.close()
+            self._run.close(error)
 
     # -- async for -------------------------------------------------------------------------
 
@@ -77,8 +81,8 @@ class MapResults:
             return await self._opened().next_async()
         except StopAsyncIteration:
             raise
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self._end(error)
             raise
 
     async def aclose(self) -> None:
@@ -108,9 +112,17 @@ def _results(
     *,
     order_outputs: bool,
     return_exceptions: bool,
-    progress: bool | None,
+    progress: bool | View | None,
 ) -> MapResults:
     def start() -> MapRun:
+        view = of_map(function, total, progress)
+        try:
+            return open_(view)
+        except BaseException as error:
+            view.close(error)
+            raise
+
+    def open_(view: View) -> MapRun:
         stub, route = function._route()
         run = MapRun(
             stub,
@@ -119,7 +131,7 @@ def _results(
             sink=Sink(function.name),
             order_outputs=order_outputs,
             return_exceptions=return_exceptions,
-            progress=Progress(function, total, progress),
+            view=view,
             put=route,
         )
         run.start(Feeder(arguments, kwargs, run))
@@ -141,7 +153,7 @@ def map_(
     order_outputs: bool = True,
     return_exceptions: bool = False,
     wrap_returned_exceptions: bool | None = None,
-    progress: bool | None = None,
+    progress: bool | View | None = None,
 ) -> MapResults:
     """Run the function on many inputs; results come as they are done.
 
@@ -203,7 +215,7 @@ def starmap_(
     order_outputs: bool = True,
     return_exceptions: bool = False,
     wrap_returned_exceptions: bool | None = None,
-    progress: bool | None = None,
+    progress: bool | View | None = None,
 ) -> MapResults:
     """Like ``map``, with each item unpacked into the positional arguments of one input.
 
@@ -229,7 +241,7 @@ def for_each_(
     *input_iterators: Any,
     kwargs: dict[str, Any] | None = None,
     ignore_exceptions: bool = False,
-    progress: bool | None = None,
+    progress: bool | View | None = None,
 ) -> None:
     """Run the function on many inputs for its effects; returns when all are done.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import re
 import sys
@@ -9,6 +10,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from modalnb import messages as m
 from modalnb.configuration import config
 
 #: (container id, stream, text)
@@ -22,7 +24,7 @@ class Sink:
 
     def __init__(self, function: str) -> None:
         self._function = function
-        self._parent = _running_cell()
+        self._parent = running_cell()
         #: Set when everything that was put has been shown.
         self._pending = 0
 
@@ -39,6 +41,11 @@ class Sink:
     def show(self, lines: list[Line]) -> None:
         """Write the lines; on the writer's thread."""
         for container_id, name, text in lines:
+            if name == m.DISPLAY:
+                # A front end that is gone must not keep others from seeing their lines.
+                with suppress(Exception):
+                    show_rich(json.loads(text), self._parent)
+                continue
             stream = sys.stderr if name == "stderr" else sys.stdout
             shown = _tagged(text, self._function, container_id) if config.log_tags else text
             token = _enter_cell(stream, self._parent)
@@ -86,16 +93,43 @@ class _Writer:
 _writer = _Writer()
 
 
+def show_rich(message: dict[str, Any], parent: Any) -> None:
+    """Show rich output as IPython would; elsewhere its text."""
+    shell = _shell()
+    if shell is None:
+        if "data" in message:
+            sys.stdout.write(message["data"].get("text/plain", "") + "\n")
+        return
+    publisher = shell.display_pub
+    token = _enter_cell(publisher, parent)
+    try:
+        if message.get("clear"):
+            publisher.clear_output(message["wait"])
+        else:
+            publisher.publish(
+                message["data"],
+                message["metadata"],
+                transient=message["transient"],
+                update=message["update"],
+            )
+    finally:
+        if token is not None:
+            publisher.reset_thread_parent(token)
+
+
 def _tagged(text: str, function: str, container_id: str) -> str:
     tag = f"[{function} {container_id}] "
     return re.sub(r"^(?=.)", tag, text, flags=re.MULTILINE)
 
 
-def _running_cell() -> Any:
-    """The header of the cell that runs, where the front end is a notebook."""
+def _shell() -> Any:
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    kernel = getattr(shell, "kernel", None)
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def running_cell() -> Any:
+    """The header of the cell that runs, where the front end is a notebook."""
+    kernel = getattr(_shell(), "kernel", None)
     if kernel is None:
         return None
     with suppress(Exception):
@@ -104,7 +138,7 @@ def _running_cell() -> Any:
 
 
 def _enter_cell(stream: Any, parent: Any) -> Any:
-    """Let this thread write into that cell; ipykernel offers it from 7.4 on."""
+    """Let this thread show things in that cell; ipykernel offers it from 7.4 on."""
     if parent is None or not hasattr(stream, "set_thread_parent"):
         return None
     return stream.set_thread_parent(parent)

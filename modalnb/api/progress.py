@@ -6,8 +6,10 @@ import concurrent.futures
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from modalnb.api import viewing
 from modalnb.configuration import config
 
 if TYPE_CHECKING:
@@ -18,7 +20,19 @@ PATIENCE_SECONDS = 1.0
 STATS_SECONDS = 0.5
 
 
-class Progress:
+def of_map(
+    function: Function, total: int | None, wanted: bool | viewing.View | None
+) -> viewing.View:
+    """The view of a map: what the front end makes of it, else a bar."""
+    if isinstance(wanted, viewing.View):
+        return wanted
+    bar = Progress(function, total, wanted)
+    return (
+        bar if viewing.make is None or wanted is False else viewing.make(function.name, total, bar)
+    )
+
+
+class Progress(viewing.View):
     """A tqdm bar that appears when a map takes long and a person can see it."""
 
     def __init__(self, function: Function, total: int | None, wanted: bool | None) -> None:
@@ -32,6 +46,10 @@ class Progress:
         self._stats: concurrent.futures.Future[Any] | None = None
         self._asked_at = 0.0
         self._limit = ""
+
+    def opened(self, call_id: str, cancel: Callable[[], None]) -> None:
+        """Only now does the time count: the start of an engine is no sign of a long map."""
+        self._started = time.monotonic()
 
     def advance(self) -> None:
         """One more result was taken."""
@@ -78,7 +96,7 @@ class Progress:
         ]
         return ", ".join([*words, self._limit] if self._limit else words)
 
-    def close(self) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.n = self._taken

@@ -13,6 +13,7 @@ from typing import Any
 
 from modalnb import exception
 from modalnb.api.printing import Sink
+from modalnb.api.viewing import NOTHING, View
 from modalnb.payload import envelope, failure
 from modalnb.plane.stub import Stub
 
@@ -41,6 +42,11 @@ def error_of(stub: Stub, function: str, status: str, payload: Any) -> BaseExcept
             "waits for another input of it. Raise its `max_containers` or its concurrency, or "
             "call `.local()` inside of it."
         )
+    return cancelled(function)
+
+
+def cancelled(function: str) -> exception.InputCancelledError:
+    """What a cancelled input raises."""
     return exception.InputCancelledError(f"An input of `{function}` was cancelled.")
 
 
@@ -65,11 +71,12 @@ class Ticket:
     It is an :class:`~modalnb.plane.stub.Inbox`; the loop fills it, one caller waits on it.
     """
 
-    __slots__ = ("_callbacks", "_done", "_future", "_lock", "function", "outcome", "sink")
+    __slots__ = ("_callbacks", "_done", "_future", "_lock", "function", "outcome", "sink", "view")
 
-    def __init__(self, function: str, sink: Sink | None) -> None:
+    def __init__(self, function: str, sink: Sink | None, view: View = NOTHING) -> None:
         self.function = function
         self.sink = sink
+        self.view = view
         self.outcome: tuple[str, Any] | None = None
         self._done = threading.Lock()
         self._done.acquire()
@@ -80,6 +87,7 @@ class Ticket:
 
     def on_outputs(self, outputs: list[tuple[int, str, Any]]) -> None:
         _, status, payload = outputs[0]
+        self.view.settled(outputs)
         self._set((status, payload))
 
     def on_accepted(self) -> None:
@@ -97,6 +105,7 @@ class Ticket:
     def on_printed(self, lines: list[tuple[str, str, str]]) -> None:
         if self.sink is not None:
             self.sink.put(lines)
+        self.view.printed(lines)
 
     def _set(self, outcome: tuple[str, Any]) -> None:
         with self._lock:

@@ -17,6 +17,7 @@ from modalnb.core.pools import Pool
 from modalnb.exception import Error, ExecutionError, NotFoundError, VersionError
 from modalnb.plane.chronicle import Chronicle
 from modalnb.plane.gateways import Gateways
+from modalnb.plane.progress import progress
 from modalnb.plane.registry import AppRecord, FunctionRecord
 from modalnb.plane.tails import Printed, Tails
 from modalnb.settings import Limits
@@ -160,6 +161,10 @@ class Desk:
         marks = self.chronicle.since(since, {pool.pool_id for pool in snapshot.pools})
         return {"snapshot": snapshot.to_dict(), "marks": [asdict(mark) for mark in marks]}
 
+    def _answer_progress(self, call_ids: list[str]) -> dict[str, Any]:
+        """How far these calls are."""
+        return progress(self.plane, call_ids, time.monotonic())
+
     def _answer_tail(self, count: int = 100, **which: Any) -> list[Printed]:
         """The last lines that were printed; see :meth:`.tails.Tails.last`."""
         return self.tails.last(count, **which)
@@ -178,7 +183,8 @@ class Desk:
     def keep_lines(self, container_id: str, lines: Iterable[tuple[Any, ...]]) -> None:
         """Keep what a container printed for those who ask later."""
         known = self.plane.ledger.containers.get(container_id)
-        self.tails.add(container_id, known.pool.id if known else "", lines)
+        texts = (line for line in lines if line[1] != m.DISPLAY)
+        self.tails.add(container_id, known.pool.id if known else "", texts)
 
     # -- snapshots -------------------------------------------------------------------------
 
