@@ -51,6 +51,8 @@ _HOMES = {
     "modalnb.settings": "Retries",
 }
 
+_EXTENSION = "modalnb.notebook.extension"
+
 __all__ = [
     "App",
     "Cls",
@@ -91,6 +93,16 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Add the magics and live views to a notebook; called by ``%load_ext modalnb``."""
+    importlib.import_module(_EXTENSION).load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take them out again; called by ``%unload_ext modalnb``."""
+    importlib.import_module(_EXTENSION).unload()
 
 
 def __dir__() -> list[str]:

@@ -35,7 +35,7 @@ class Packed:
 
     def value(self, what: str = "value") -> Any:
         """Rebuild the value."""
-        return pickling.loads(list(self._frames), what)
+        return pickling.loads([memoryview(frame) for frame in self._frames], what)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return Packed, tuple(pickle.PickleBuffer(frame) for frame in self._frames)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from modalnb.core.observe import container_state
 
 if TYPE_CHECKING:
-    from modalnb.core.records import Call, Pool
+    from modalnb.core.pools import Pool
+    from modalnb.core.records import Call
     from modalnb.plane.scheduler_plugin import PlanePlugin
 
 #: Executing inputs that are named one by one.
