@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import weakref
 from collections.abc import Sequence
 from typing import Any
 
 #: The functions by which cloudpickle makes a class, empty at first, and fills it.
 _MAKE, _FILL = "_make_skeleton_class", "_class_setstate"
+_FILLS = re.compile(re.escape(_FILL).encode())
 _IN_EVERY_CLASS = frozenset(vars(type("", (), {})))
 
 #: Classes that came from elsewhere.
@@ -23,7 +25,8 @@ _arrived: weakref.WeakSet[type] = weakref.WeakSet()
 
 def loads(data: Any, buffers: Sequence[Any] = ()) -> Any:
     """The same as ``pickle.loads``."""
-    if _FILL.encode() in data:
+    # Unlike `in`, this looks into any buffer, and as fast as into bytes.
+    if _FILLS.search(data):
         return _Unpickler(io.BytesIO(data), buffers=buffers).load()
     return pickle.loads(data, buffers=buffers)
 

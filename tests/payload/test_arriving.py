@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from modalnb.payload import pickling
 
 SOURCE = """
@@ -23,9 +25,11 @@ def _namespace() -> dict[str, Any]:
     return namespace
 
 
-def test_class_that_comes_back_still_sees_later_definitions() -> None:
+@pytest.mark.parametrize("kind", [bytes, memoryview])
+def test_class_that_comes_back_still_sees_later_definitions(kind: Any) -> None:
+    """Also in a payload that lies in shared memory."""
     names = _namespace()
-    point = pickling.loads(pickling.dumps(names["Point"]()))
+    point = pickling.loads([kind(frame) for frame in pickling.dumps(names["Point"]())])
     assert type(point) is names["Point"]
     names["rate"] = 5
     assert point.value() == names["Point"]().value() == 5
