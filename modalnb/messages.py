@@ -28,6 +28,7 @@ op                        from → to             fields
 ``modalnb-outputs``       container → plane     outputs
 ``modalnb-yields``        container → plane     items
 ``modalnb-overdue``       container → plane     leases
+``modalnb-in-time``       container → plane     seconds
 ``modalnb-stuck``         container → plane
 ``modalnb-slots``         container → plane     slots
 ``modalnb-leave``         container → plane
@@ -71,6 +72,7 @@ PREPARED = "modalnb-prepared"
 OUTPUTS = "modalnb-outputs"
 YIELDS = "modalnb-yields"
 OVERDUE = "modalnb-overdue"
+IN_TIME = "modalnb-in-time"
 STUCK = "modalnb-stuck"
 SLOTS = "modalnb-slots"
 LEAVE = "modalnb-leave"

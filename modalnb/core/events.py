@@ -157,6 +157,14 @@ class LeasesOverdue(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerInTime(Event):
+    """Nothing in a container is overdue: the first of its inputs has executed for `seconds`."""
+
+    container_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerStuck(Event):
     """A container executes something that it cannot stop alone: only its end will."""
 

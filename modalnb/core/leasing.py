@@ -314,6 +314,12 @@ class Leasing:
                 item = self._release(container, lease, now)
                 self._fail(item, "timeout", limit, now, out)
 
+    def in_time(self, event: ev.ContainerInTime, now: float, out: Outbox) -> None:
+        """A container says that nothing in it is overdue; so it can speak."""
+        container = self.containers.get(event.container_id)
+        if container is not None and container.running_since is not None:
+            container.running_since = max(container.running_since, now - event.seconds)
+
     def stuck(self, event: ev.ContainerStuck, now: float, out: Outbox) -> None:
         """A container cannot stop what it executes."""
         if container := self.containers.get(event.container_id):

@@ -64,6 +64,7 @@ class Ledger:
             ev.OutputsReturned: self.leasing.outputs,
             ev.LeasesReturned: self.leasing.returned,
             ev.LeasesOverdue: self.leasing.overdue,
+            ev.ContainerInTime: self.leasing.in_time,
             ev.ContainerStuck: self.leasing.stuck,
             ev.SlotsChanged: self.leasing.reslot,
             ev.StallChecked: self._handle_stall_checked,

@@ -40,6 +40,7 @@ class FromContainers:
             m.OUTPUTS: self._on_outputs,
             m.RETURNED: self._on_returned,
             m.OVERDUE: self._on_overdue,
+            m.IN_TIME: self._on_in_time,
             m.STUCK: self._on_stuck,
             m.SLOTS: self._on_slots,
             m.LEAVE: self._on_leave,
@@ -178,6 +179,11 @@ class FromContainers:
         container_id = self._ids.get(worker)
         if container_id is not None:
             self._plane.apply(ev.LeasesOverdue(container_id=container_id, leases=leases))
+
+    def _on_in_time(self, *, worker: str, seconds: float, **_: Any) -> None:
+        container_id = self._ids.get(worker)
+        if container_id is not None:
+            self._plane.apply(ev.ContainerInTime(container_id=container_id, seconds=seconds))
 
     def _on_stuck(self, *, worker: str, **_: Any) -> None:
         container_id = self._ids.get(worker)

@@ -53,7 +53,12 @@ class Container:
         #: Cancelled leases on inputs that are about to start, or that wait in a batch.
         self._cancelled_early: set[int] = set()
         self._deadlines = Deadlines(
-            loop, self._runs, self._on_overdue, guards_process=home.is_guest
+            loop,
+            self._runs,
+            is_loading=lambda: self._loader.is_loading,
+            on_overdue=self._on_overdue,
+            on_in_time=self._on_in_time,
+            guards_process=home.is_guest,
         )
         self._producers: dict[int, Producer] = {}
         self._outputs: list[tuple[int, str, Any, float]] = []
@@ -155,6 +160,10 @@ class Container:
         self._send({"op": m.OVERDUE, "leases": leases})
         self._stop(run)
 
+    def _on_in_time(self, seconds: float) -> None:
+        """The oldest invocation has taken so long, which is no longer than it may."""
+        self._send({"op": m.IN_TIME, "seconds": seconds})
+
     def _report_usage(self) -> None:
         """Cores wanted since the last report, and resident memory; only while there is work."""
         is_busy = bool(self._runs)
@@ -255,6 +264,8 @@ class Container:
         run.started = time.perf_counter()
         for lease in run.leases:
             self._runs[lease] = run
+        if not self._deadlines.is_watching:
+            self._call_soon(self._deadlines.watch)
         if self._cancelled_early:
             early = self._cancelled_early & run.leases
             self._call_soon(lambda: self.on_stop(early))

@@ -20,13 +20,17 @@ class Deadlines:
         self,
         loop: asyncio.AbstractEventLoop,
         runs: Mapping[int, Run],
-        on_overdue: Callable[[Run, list[int]], None],
         *,
+        is_loading: Callable[[], bool],
+        on_overdue: Callable[[Run, list[int]], None],
+        on_in_time: Callable[[float], None],
         guards_process: bool,
     ) -> None:
         self._loop = loop
         self._runs = runs
+        self._is_loading = is_loading
         self._on_overdue = on_overdue
+        self._on_in_time = on_in_time
         self._timeout = float("inf")
         self._timer: asyncio.TimerHandle | None = None
         self._guards_process = guards_process
@@ -44,8 +48,13 @@ class Deadlines:
             self._timer.cancel()
             self._check()
 
+    @property
+    def is_watching(self) -> bool:
+        """Whether there is a time to look at what runs."""
+        return self._timer is not None
+
     def watch(self) -> None:
-        """There is work: from now on look at it."""
+        """There is work: from now on look at it, and tell the plane that this container can."""
         if self._timer is None and self._timeout < float("inf"):
             self._timer = self._loop.call_later(self._timeout, self._check)
             self._guard()
@@ -78,7 +87,9 @@ class Deadlines:
         for run, leases in late.items():
             self._on_overdue(run, leases)
         # What starts from now on is not overdue before a whole timeout has passed.
-        if self._runs:
-            left = min(earliest, now) + self._timeout - now
-            self._timer = self._loop.call_later(max(0.0, left), self._check)
+        if self._runs or self._is_loading():
+            age = max(0.0, now - earliest)
+            if not late:
+                self._on_in_time(age)
+            self._timer = self._loop.call_later(self._timeout - age, self._check)
         self._guard()

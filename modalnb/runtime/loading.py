@@ -41,6 +41,8 @@ class Loader:
         self._service: Startable | None = None
         self._service_code = ""
         self._loop: asyncio.AbstractEventLoop | None = None
+        #: Code is being imported or something starts, which takes no time of any input.
+        self.is_loading = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -67,6 +69,13 @@ class Loader:
         known = self._loaded.get(code)
         if known is not None:
             return known
+        self.is_loading = True
+        try:
+            return self._load(code)
+        finally:
+            self.is_loading = False
+
+    def _load(self, code: str) -> Callee:
         function: Callable[..., Any]
         name, _, method = code.partition("#")
         if not method:

@@ -53,6 +53,29 @@ def test_time_in_the_queue_does_not_count(app: modalnb.App) -> None:
     assert list(work.map(range(6))) == list(range(6))
 
 
+class SlowToLoad:
+    """Stands for imports that take long."""
+
+    def __reduce__(self) -> Any:
+        return time.sleep, (3.0,)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_imports_do_not_count(app: modalnb.App, slots: int) -> None:
+    """Not even when they take longer than the timeout, and whatever looks after it."""
+    imports = SlowToLoad()
+
+    @app.function(max_containers=1, timeout=0.3)
+    @modalnb.concurrent(max_inputs=slots)
+    def work(seconds: float) -> Any:
+        time.sleep(seconds)
+        return imports
+
+    assert work.remote(0) is None
+    with pytest.raises(FunctionTimeoutError):
+        work.remote(60)
+
+
 def test_plain_code_gets_a_cancellation_that_except_exception_does_not_swallow(
     app: modalnb.App, notes: Any, signal: Any
 ) -> None:
