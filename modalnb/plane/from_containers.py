@@ -242,7 +242,10 @@ class FromContainers:
         call = plane.ledger.calls.get(call_id)
         kept = plane.keeper.calls.get(call_id)
         caller = call.caller if call else kept.owner if kept else None
-        return [(caller, call_id)] if caller else []
+        if caller is None:
+            # A thread has outlived the input that started it.
+            return plane.enactor.last_callers.get(container_id, [])
+        return [(caller, call_id)]
 
     def _bystanders(self, container_id: str) -> list[tuple[str, str]]:
         """Who hears what a container prints outside of any input."""

@@ -17,7 +17,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 from modalnb import messages as m
 from modalnb._dask_compat import quicken_worker
 from modalnb.payload.shared_memory import Depot
-from modalnb.runtime import context, printing
+from modalnb.runtime import context, printing, threads
 from modalnb.runtime.container import Container
 from modalnb.runtime.devices import DeviceReader
 from modalnb.runtime.equipment import Equipment
@@ -75,7 +75,9 @@ class ContainerPlugin(WorkerPlugin):
         if context.process_home is None:
             context.process_home = self
         printing.take_over(is_ours=hosts_containers)
-        if not hosts_containers:
+        if hosts_containers:
+            threads.take_over()
+        else:
             threading.Thread(
                 target=self.container.run_forever, name="modalnb-user-code", daemon=True
             ).start()

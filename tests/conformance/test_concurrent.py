@@ -6,6 +6,7 @@ import asyncio
 import functools
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -178,6 +179,45 @@ def test_current_ids_are_right_in_every_task(app: modalnb.App) -> None:
             assert seen == {(call.object_id, f"in-{call.object_id[3:]}-{index}")}
 
 
+@functools.cache
+def shared_pool() -> ThreadPoolExecutor:
+    """One of a container, whose threads work now for this input and now for that one."""
+    return ThreadPoolExecutor(4)
+
+
+def test_current_ids_are_right_in_threads_that_an_input_starts(app: modalnb.App) -> None:
+    @app.function(max_containers=1)
+    @modalnb.concurrent(max_inputs=8)
+    def who(_: int) -> set[Ids]:
+        barrier(8).wait()
+        seen = [shared_pool().submit(ids).result() for _ in range(4)]
+        threads = [threading.Thread(target=lambda: seen.append(ids())) for _ in range(2)]
+        threads.append(threading.Timer(0, lambda: seen.append(ids())))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(seen) == 7
+        return {*seen, ids()}
+
+    call = who.spawn_map(range(32))
+    for index, seen in enumerate(call.iter()):
+        assert seen == {(call.object_id, f"in-{call.object_id[3:]}-{index}")}
+
+
+def test_current_ids_are_right_in_threads_that_a_task_starts(app: modalnb.App) -> None:
+    @app.function(max_containers=1)
+    @modalnb.concurrent(max_inputs=8)
+    async def who(_: int) -> set[Ids]:
+        await async_barrier(8).wait()
+        loop = asyncio.get_running_loop()
+        return {await loop.run_in_executor(None, ids) for _ in range(4)}
+
+    call = who.spawn_map(range(32))
+    for index, seen in enumerate(call.iter()):
+        assert seen == {(call.object_id, f"in-{call.object_id[3:]}-{index}")}
+
+
 def test_prints_of_each_thread_go_to_its_own_caller(
     app: modalnb.App, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,6 +233,23 @@ def test_prints_of_each_thread_go_to_its_own_caller(
     out = capsys.readouterr().out
     assert sorted(out.replace("half ", "").split("\n"))[1:] == [f"line of {n}" for n in range(4)]
     assert out.count("half ") == 4
+
+
+def test_prints_of_a_thread_that_outlives_its_input_are_heard(
+    app: modalnb.App, capsys: pytest.CaptureFixture[str], wait_until: Any
+) -> None:
+    @app.function(max_containers=1)
+    def leave() -> None:
+        threading.Timer(0.2, print, ["late words"]).start()
+
+    leave.remote()
+    heard: list[str] = []
+
+    def hear() -> bool:
+        heard.append(capsys.readouterr().out)
+        return "late words\n" in "".join(heard)
+
+    wait_until(hear)
 
 
 # -- independence --------------------------------------------------------------------------
