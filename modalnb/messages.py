@@ -10,7 +10,8 @@ op                        from → to             fields
 ``modalnb-close``         caller → plane        call_id
 ``modalnb-cancel``        caller → plane        call_id
 ``modalnb-taken``         caller → plane        call_id, index, taken
-``modalnb-watch``         caller → plane        call_id, start, stop
+``modalnb-watch``         caller → plane        call_id, start, stop, by
+``modalnb-unwatch``       caller → plane        call_id, by
 ``modalnb-ask``           caller → plane        ask_id, verb, arguments
 ``modalnb-reply``         plane → caller        kind, fields of the kind
 ``modalnb-configure``     plane → container     max_inputs, timeout
@@ -55,6 +56,7 @@ PUT = "modalnb-put"
 CLOSE = "modalnb-close"
 CANCEL = "modalnb-cancel"
 WATCH = "modalnb-watch"
+UNWATCH = "modalnb-unwatch"
 ASK = "modalnb-ask"
 TAKEN = "modalnb-taken"
 REPLY = "modalnb-reply"

@@ -291,14 +291,18 @@ class _Watchers:
         if watched is None:
             watched = self._calls[call_id] = _Watched()
             self._stub.open(call_id, watched)
-        watched.tickets.append((index, ticket))
-        self._stub.send(m.WATCH, call_id=call_id, start=index, stop=index + 1)
+        by = current.parent()
+        watched.tickets.append((index, ticket, by))
+        self._stub.send(m.WATCH, call_id=call_id, start=index, stop=index + 1, by=by)
 
     def remove(self, call_id: str, ticket: Ticket) -> None:
         watched = self._calls.get(call_id)
         if watched is None:
             return
-        watched.tickets = [(i, other) for i, other in watched.tickets if other is not ticket]
+        for entry in [entry for entry in watched.tickets if entry[1] is ticket]:
+            watched.tickets.remove(entry)
+            if (by := entry[2]) is not None and not self._stub.is_closed:
+                self._stub.send(m.UNWATCH, call_id=call_id, by=by)
         if not watched.tickets:
             del self._calls[call_id]
             self._stub.close(call_id)
@@ -308,11 +312,12 @@ class _Watched:
     """The inbox of one watched call."""
 
     def __init__(self) -> None:
-        self.tickets: list[tuple[int, Ticket]] = []
+        #: The index that each asks for, and the input that it waits in.
+        self.tickets: list[tuple[int, Ticket, tuple[str, int] | None]] = []
 
     def on_outputs(self, outputs: list[tuple[int, str, Any]]) -> None:
         for output in outputs:
-            for index, ticket in list(self.tickets):
+            for index, ticket, _ in list(self.tickets):
                 if index == output[0]:
                     ticket.on_outputs([output])
 
@@ -323,11 +328,11 @@ class _Watched:
         """Not for those who only watch."""
 
     def on_failed(self, error: Exception) -> None:
-        for _, ticket in list(self.tickets):
+        for _, ticket, _ in list(self.tickets):
             ticket.on_failed(error)
 
     def on_printed(self, lines: list[tuple[str, str, str]]) -> None:
-        for _, ticket in list(self.tickets)[:1]:
+        for _, ticket, _ in list(self.tickets)[:1]:
             (ticket.sink or Sink("")).put(lines)
 
 

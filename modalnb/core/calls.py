@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from modalnb.core import events as ev
 from modalnb.core.admission import Admission, admit
 from modalnb.core.outbox import Outbox
 from modalnb.core.pools import Pool
-from modalnb.core.records import Call, Input
+from modalnb.core.records import Call, Input, Waiter
 from modalnb.settings import Limits
 
 
@@ -20,15 +21,14 @@ class CallBook:
         self.calls: dict[str, Call] = {}
         #: The calls that need their caller: live ones, and durable ones that it has not closed.
         self.dependent: dict[str, dict[str, None]] = {}
-        #: Live calls that were made by an input, which waits for them.
-        self.nested: dict[str, Call] = {}
+        #: Calls that inputs wait for: live ones that they made, durable ones that they ask for.
+        self.awaited: dict[str, Call] = {}
 
     def put(self, event: ev.InputsPut, pool: Pool, now: float, out: Outbox) -> Call | None:
         """Admit what is new and fits the limits; None if that opens no call."""
         call = self.calls.get(event.call_id)
         if call is None:
             call = Call(event.call_id, pool, event.code, event.caller, event.kind)
-            call.parent = event.parent
         start = max(event.start, call.admitted)
         stop = event.start + len(event.payloads)
         is_gap = event.start > call.admitted
@@ -46,8 +46,8 @@ class CallBook:
         if call.id not in self.calls:
             self.calls[call.id] = call
             pool.calls += 1
-            if call.parent is not None and call.kind == "live":
-                self.nested[call.id] = call
+            if event.parent is not None and call.kind == "live":
+                self.begin_wait(call, (event.caller, event.parent))
         new = event.payloads[start - event.start : end - event.start] if end > start else ()
         pool.enqueue(call, [Input(call, n, payload, now) for n, payload in enumerate(new, start)])
         call.admitted += admission.admitted
@@ -102,9 +102,34 @@ class CallBook:
         """Let a call go when every input that there will ever be has its outcome."""
         if call.is_ended and self.calls.pop(call.id, None) is not None:
             call.pool.calls -= 1
-            self.nested.pop(call.id, None)
+            self.awaited.pop(call.id, None)
             self._note_dependence(call)
             out.end(call)
+
+    def begin_wait(self, call: Call, waiter: Waiter) -> None:
+        """An input waits for outputs of a call."""
+        if call.waiters is None:
+            call.waiters = Counter()
+        call.waiters[waiter] += 1
+        self.awaited[call.id] = call
+
+    def end_wait(self, call: Call, waiter: Waiter) -> None:
+        """The input does not wait any more."""
+        if call.waiters is None or waiter not in call.waiters:
+            return
+        call.waiters[waiter] -= 1
+        if not call.waiters[waiter]:
+            del call.waiters[waiter]
+        if not call.waiters:
+            del self.awaited[call.id]
+
+    def forget_waits(self, caller: str) -> None:
+        """A caller is gone, with all inputs that it had."""
+        for call in list(self.awaited.values()):
+            for waiter in [waiter for waiter in call.waiters or () if waiter[0] == caller]:
+                del call.waiters[waiter]  # type: ignore[union-attr]
+            if not call.waiters:
+                del self.awaited[call.id]
 
     def _note_dependence(self, call: Call) -> None:
         depends = call.kind == "live" or not call.closed

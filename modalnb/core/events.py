@@ -74,6 +74,19 @@ class InputsAnswered(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallAwaited(Event):
+    """An input, `by`, asks for outputs of a call and waits for them, or ``is_over``: no more.
+
+    Live calls need no such word: the input that made one waits for it until it ends.
+    """
+
+    caller: str
+    call_id: str
+    by: tuple[str, int]
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallClosed(Event):
     """The caller has no more inputs for this call but those that were refused."""
 

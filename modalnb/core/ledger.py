@@ -54,6 +54,7 @@ class Ledger:
             ev.PoolRemoved: self._handle_pool_removed,
             ev.InputsPut: self._handle_inputs_put,
             ev.InputsAnswered: self._handle_inputs_answered,
+            ev.CallAwaited: self._handle_call_awaited,
             ev.CallClosed: self._handle_call_closed,
             ev.CallCancelled: self._handle_call_cancelled,
             ev.CallerGone: self._handle_caller_gone,
@@ -149,6 +150,17 @@ class Ledger:
         if pool := self.pools.get(event.pool_id):
             pool.done += event.count
 
+    def _handle_call_awaited(self, event: ev.CallAwaited, now: float, out: Outbox) -> None:
+        call = self.calls.get(event.call_id)
+        if call is None:
+            return
+        if event.is_over:
+            self.book.end_wait(call, (event.caller, event.by))
+        else:
+            self.book.begin_wait(call, (event.caller, event.by))
+            # Who only waits uses no core, so there may be one for another container now.
+            out.pool_changed(call.pool.id)
+
     def _handle_call_closed(self, event: ev.CallClosed, now: float, out: Outbox) -> None:
         if call := self.calls.get(event.call_id):
             self.book.close(call, out)
@@ -159,6 +171,7 @@ class Ledger:
             self.leasing.place(call.pool, now, out)
 
     def _handle_caller_gone(self, event: ev.CallerGone, now: float, out: Outbox) -> None:
+        self.book.forget_waits(event.caller)
         calls = [self.calls[name] for name in self.book.dependent.get(event.caller, ())]
         for call in calls:
             if call.kind == "live":

@@ -74,12 +74,12 @@ def gauges(pool: Pool, limits: Limits) -> tuple[Gauge, ...]:
     return tuple(Gauge(name=name, current=n, maximum=most) for name, n, most in used)
 
 
-def waiting_inputs(nested: Iterable[Call]) -> frozenset[tuple[str, int] | None]:
-    """The inputs that made the open calls `nested`, and so wait for them."""
-    return frozenset(call.parent for call in nested)
+def waiting_inputs(awaited: Iterable[Call]) -> frozenset[tuple[str, int]]:
+    """The inputs that wait for these calls."""
+    return frozenset(key for call in awaited for _, key in call.waiters or ())
 
 
-def blocked(pool: Pool, waiting: frozenset[tuple[str, int] | None]) -> int:
+def blocked(pool: Pool, waiting: frozenset[tuple[str, int]]) -> int:
     """Containers whose every input is one of the `waiting` ones; they use no core meanwhile."""
     if not waiting:
         return 0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from modalnb.core.events import CallKind
 
 if TYPE_CHECKING:
     from modalnb.core.pools import Pool
+
+#: An input that waits for a call: its caller, and the call and the index of the input.
+Waiter = tuple[str, tuple[str, int]]
 
 #: An input that executed in so many containers that died gets the next one for itself, so that
 #: whatever happens there is not blamed on others.
@@ -67,9 +71,9 @@ class Call:
         "kind",
         "leased",
         "owed",
-        "parent",
         "pool",
         "retrying",
+        "waiters",
     )
 
     def __init__(self, call_id: str, pool: Pool, code: str, caller: str, kind: CallKind) -> None:
@@ -78,7 +82,8 @@ class Call:
         self.code = code
         self.caller = caller
         self.kind = kind
-        self.parent: tuple[str, int] | None = None
+        #: The inputs that wait for it, and how often each does; None as long as none did.
+        self.waiters: Counter[Waiter] | None = None
         #: Waiting inputs are `front` from its end, then `fresh` from its start: a queue made of
         #: two lists, since a million empty deques would take six hundred megabytes.
         self.front: list[Input] = []

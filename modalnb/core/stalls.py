@@ -1,6 +1,7 @@
 """Finds functions that wait for themselves: every slot is taken by an input that waits for one.
 
-An input that makes a live call waits for it.  If all inputs that a full pool executes wait, each
+An input that makes a live call waits for it, and one that asks for the outputs of a spawned call
+waits for that.  If all inputs that a full pool executes wait, each
 through any number of other functions, for inputs that wait in such pools, then nothing will ever
 end: one of the waiting inputs has to fail.
 """
@@ -38,10 +39,10 @@ class StallWatch:
 
     def _stalled(self, full: frozenset[str]) -> set[Pool]:
         children: dict[_Key, list[Call]] = {}
-        for call in self._book.nested.values():
-            assert call.parent is not None
-            children.setdefault(call.parent, []).append(call)
-        pools = {call.pool for call in self._book.nested.values() if call.waiting}
+        for call in self._book.awaited.values():
+            for _, key in call.waiters or ():
+                children.setdefault(key, []).append(call)
+        pools = {call.pool for call in self._book.awaited.values() if call.waiting}
         stalled = {pool for pool in pools if pool.id in full}
         while stalled:
             stuck = _Stuck(children, stalled)
@@ -52,7 +53,7 @@ class StallWatch:
         return stalled
 
     def _youngest(self, pool: Pool) -> Input | None:
-        waiting = [c for c in self._book.nested.values() if c.pool is pool and c.waiting]
+        waiting = [c for c in self._book.awaited.values() if c.pool is pool and c.waiting]
         return (waiting[-1].fresh or waiting[-1].front)[-1] if waiting else None
 
 

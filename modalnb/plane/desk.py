@@ -192,7 +192,7 @@ class Desk:
         """All pools as they are now."""
         pools = list(self.plane.ledger.pools.values())
         grants = self.plane.supply.grants()
-        waiting = observe.waiting_inputs(self.plane.ledger.book.nested.values())
+        waiting = observe.waiting_inputs(self.plane.ledger.book.awaited.values())
         return [
             replace(
                 self._snapshot(pool, grants[pool.id], now), blocked=observe.blocked(pool, waiting)

@@ -113,6 +113,7 @@ class PlanePlugin(SchedulerPlugin):
             m.CLOSE: self._on_close,
             m.CANCEL: self._on_cancel,
             m.WATCH: self._on_watch,
+            m.UNWATCH: self._on_unwatch,
             m.ASK: self._on_ask,
             m.TAKEN: self._on_taken,
             **self.from_containers.handlers,
@@ -189,8 +190,18 @@ class PlanePlugin(SchedulerPlugin):
     def _on_cancel(self, *, call_id: str, **sender: Any) -> None:
         self.apply(ev.CallCancelled(call_id=call_id))
 
-    def _on_watch(self, *, call_id: str, start: int, stop: int, **sender: Any) -> None:
+    def _on_watch(
+        self,
+        *,
+        call_id: str,
+        start: int,
+        stop: int,
+        by: tuple[str, int] | None = None,
+        **sender: Any,
+    ) -> None:
         caller = _caller(**sender)
+        if by is not None:
+            self.apply(ev.CallAwaited(caller=caller, call_id=call_id, by=by))
         outputs = self.keeper.watch(caller, call_id, start, stop)
         if outputs is None:
             self.reply(
@@ -203,6 +214,9 @@ class PlanePlugin(SchedulerPlugin):
             return
         for batch in _batches(outputs):
             self.reply(caller, kind="kept", outputs=batch)
+
+    def _on_unwatch(self, *, call_id: str, by: tuple[str, int], **sender: Any) -> None:
+        self.apply(ev.CallAwaited(caller=_caller(**sender), call_id=call_id, by=by, is_over=True))
 
     def _on_ask(self, *, ask_id: int, verb: str, arguments: dict[str, Any], **sender: Any) -> None:
         answer = self.desk.answer(verb, arguments)
@@ -271,7 +285,7 @@ class PlanePlugin(SchedulerPlugin):
     def _check_stalls(self) -> None:
         """Look once a second whether functions wait for themselves, if any waits for another."""
         self.loop.call_later(STALL_SECONDS, self._check_stalls)
-        if self.ledger.book.nested:
+        if self.ledger.book.awaited:
             self.apply(ev.StallChecked(full=self.desk.full_pools()))
 
     def _expire(self) -> None:

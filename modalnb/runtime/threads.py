@@ -19,7 +19,9 @@ from modalnb.runtime import context
 def take_over() -> None:
     """Let the threads of this process inherit the input of whoever starts them."""
     if not hasattr(threading.Thread.start, "__wrapped__"):
-        threading.Thread.start = _starting(threading.Thread.start)  # type: ignore[method-assign]
+        threading.Thread.start = _starting(  # type: ignore[assignment, method-assign]
+            threading.Thread.start
+        )
         ThreadPoolExecutor.submit = _submitting(  # type: ignore[method-assign]
             ThreadPoolExecutor.submit
         )

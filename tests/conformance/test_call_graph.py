@@ -187,6 +187,16 @@ def test_recursion_ends_while_containers_can_be_had(app: modalnb.App) -> None:
     assert factorial.remote(4) == 24
 
 
+def test_recursion_through_spawned_calls_ends_too(app: modalnb.App) -> None:
+    """Whoever waits in ``get`` takes no room from others either."""
+
+    @app.function()
+    def factorial(n: int) -> int:
+        return n * int(factorial.spawn(n - 1).get()) if n else 1
+
+    assert factorial.remote(6) == 720
+
+
 def test_recursion_ends_in_the_slots_of_one_container(app: modalnb.App) -> None:
     @app.function(max_containers=1)
     @modalnb.concurrent(max_inputs=50)
