@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from modalnb import messages as m
+from modalnb.api import viewing
 from modalnb.api.call import new_call_id
 from modalnb.api.printing import Sink
 from modalnb.api.twin import refuse_in_coroutine
@@ -89,8 +90,13 @@ class StreamRun:
 
     def __init__(self, function: Function, args: Any, kwargs: Any) -> None:
         self._function = function.name
+        self._view = viewing.of_call(function.name)
         self._stub: Stub
-        self._stub, route = function._route(streams=True)
+        try:
+            self._stub, route = function._route(streams=True)
+        except BaseException as error:
+            self._view.close(error)
+            raise
         self._call_id = new_call_id()
         self._sink = Sink(function.name)
         self._changed = threading.Condition()
@@ -107,6 +113,7 @@ class StreamRun:
         payload = envelope.pack((args, kwargs), self._stub.depot, "arguments")
         self._stub.open(self._call_id, self, self._on_yields)
         self._stub.send(m.PUT, call_id=self._call_id, start=0, payloads=[payload], **route)
+        self._view.opened(self._call_id, self.close)
 
     # -- from the loop ---------------------------------------------------------------------
 
@@ -128,6 +135,7 @@ class StreamRun:
     def on_outputs(self, outputs: list[tuple[int, str, Any]]) -> None:
         """The function has ended."""
         _, status, payload = outputs[0]
+        self._view.settled(outputs)
         self._finish(status, payload)
 
     def on_accepted(self) -> None:
@@ -149,6 +157,7 @@ class StreamRun:
     def on_printed(self, lines: list[tuple[str, str, str]]) -> None:
         """The function printed."""
         self._sink.put(lines)
+        self._view.printed(lines)
 
     def _finish(self, status: str, payload: Any) -> None:
         with self._changed:
@@ -231,6 +240,7 @@ class StreamRun:
             elements, self._elements = list(self._elements), deque()
             has_ended = self._end is not None
             self._changed.notify_all()
+        self._view.close()
         self._stub.close(self._call_id)
         for payload in elements:
             envelope.discard(payload, self._stub.depot)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import threading
 from contextlib import suppress
@@ -16,6 +15,7 @@ from modalnb.exception import Error
 from modalnb.notebook.cards import Card
 from modalnb.notebook.job import Job
 from modalnb.notebook.job_calls import CallView, Jobs
+from modalnb.notebook.mode import mode
 
 #: Calls that are over before show no card.
 PATIENCE_SECONDS = 0.3
@@ -24,7 +24,7 @@ TICK_SECONDS = 0.25
 LINGER_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
 
-Mode = Literal["widgets", "plain", "none"]
+CardMode = Literal["widgets", "plain", "none"]
 
 
 def is_attended(shell: Any) -> bool:
@@ -35,17 +35,15 @@ def is_attended(shell: Any) -> bool:
     return bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin"))
 
 
-def card_mode(shell: Any) -> Mode:
+def card_mode(shell: Any) -> CardMode:
     """How cards are shown: with widgets, as HTML that is replaced, or not at all."""
     is_off = not config.progress or os.environ.get("MODALNB_NONINTERACTIVE", "0") != "0"
     if is_off or getattr(shell, "kernel", None) is None:
         return "none"
-    has_widgets = os.environ.get("MODALNB_WIDGETS") != "none" and _has_ipywidgets()
-    return "widgets" if has_widgets and is_attended(shell) else "plain"
-
-
-def _has_ipywidgets() -> bool:
-    return importlib.util.find_spec("ipywidgets") is not None
+    form = mode()
+    if form == "text":
+        return "none"
+    return "widgets" if form in ("live", "basic") and is_attended(shell) else "plain"
 
 
 class Board:

@@ -12,6 +12,7 @@ from modalnb.api import current
 from modalnb.configuration import config
 from modalnb.exception import InvalidError
 from modalnb.notebook.board import is_attended
+from modalnb.notebook.mode import mode
 from modalnb.notebook.tables import Table
 
 _CELLS_WAIT = "widgets answer when the running cell has ended; update ipykernel to 7 or later"
@@ -66,8 +67,8 @@ def _ipywidgets(_: Any) -> tuple[str, str]:
     version = _version("ipywidgets")
     if not version:
         return "not installed: cards have no Cancel button", "pip install ipywidgets"
-    if os.environ.get("MODALNB_WIDGETS") == "none":
-        return f"{version}, turned off by MODALNB_WIDGETS=none", ""
+    if mode() in ("html", "text"):
+        return f"{version}, not used: views are drawn as {mode()}", ""
     return version, ""
 
 

@@ -73,6 +73,8 @@ def _arguments(session: NotebookSession, magic: str, before: list[str]) -> list[
     choices: list[str] = []
     if magic == "modalnb" and len(before) == 1:
         choices += COMMANDS
+    if magic == "modalnb" and before[1:] == ["dashboard"]:
+        choices += session.apps
     if magic in _WITH_JOB:
         jobs = [job for job in session.board.jobs if magic == "logs" or not job.is_ended]
         choices += [job.job_id for job in reversed(jobs)]

@@ -151,10 +151,10 @@ class ModalnbMagics(Magics):
 
     @line_magic
     def modalnb(self, line: str) -> Any:
-        """Check this notebook, or list and change settings.
+        """Check this notebook, show an app live, or list and change settings.
 
-        ``%modalnb doctor`` says what it has and lacks, ``%modalnb config [NAME=VALUE …]`` lists
-        and changes settings.
+        ``%modalnb doctor`` says what the notebook has and lacks, ``%modalnb dashboard [APP]`` shows
+        an app live, ``%modalnb config [NAME=VALUE …]`` lists and changes settings.
         """
         __tracebackhide__ = True
         command, *rest = shlex.split(line) or [""]
@@ -162,5 +162,7 @@ class ModalnbMagics(Magics):
             return checks.doctor(self.shell)
         if command == "config":
             return checks.configure(rest)
+        if command == "dashboard" and len(rest) <= 1:
+            return self._session.app_of(rest[0] if rest else None).dashboard()
         choices = ", ".join(f"`%modalnb {name}`" for name in COMMANDS)
         raise UsageError(f"There are {choices}.{hint(command, COMMANDS)}")

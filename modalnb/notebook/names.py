@@ -24,6 +24,8 @@ class Names:
     used: frozenset[str]
     assigned: frozenset[str]
     changed: frozenset[str]
+    #: Those of `assigned` that an ``import`` defines.
+    imported: frozenset[str] = frozenset()
 
 
 def analyse(tree: ast.Module) -> Names:
@@ -39,6 +41,7 @@ def analyse(tree: ast.Module) -> Names:
         frozenset(reader.used),
         frozenset(reader.assigned | reader.declared),
         frozenset(reader.changed),
+        frozenset(reader.imported),
     )
 
 
@@ -78,6 +81,7 @@ class _Reader(ast.NodeVisitor):
         self.used: set[str] = set()
         self.assigned: set[str] = set()
         self.changed: set[str] = set()
+        self.imported: set[str] = set()
         #: Assigned in functions that declare them ``global``.
         self.declared: set[str] = set()
         self._defined: set[str] = set()
@@ -141,11 +145,15 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
-            self._define(alias.asname or alias.name.partition(".")[0])
+            self._import(alias.asname or alias.name.partition(".")[0])
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
-            self._define(alias.asname or alias.name)
+            self._import(alias.asname or alias.name)
+
+    def _import(self, name: str) -> None:
+        self._define(name)
+        self.imported.add(name)
 
     # -- branches: certain is only what each of them defines -------------------------------------
 

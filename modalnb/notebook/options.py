@@ -29,7 +29,7 @@ POOL: dict[str, tuple[type, str]] = {
 GPUS = ("T4", "L4", "A10", "L40S", "A100", "A100-40GB", "A100-80GB", "H100", "H200", "B200", "any")
 
 #: What ``%modalnb`` does.
-COMMANDS = ("doctor", "config")
+COMMANDS = ("doctor", "dashboard", "config")
 
 Decorator = Callable[[Any], Any]
 

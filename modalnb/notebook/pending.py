@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from modalnb.notebook.names import mentioned
+from modalnb.notebook.names import Names, analyse, mentioned
 
 if TYPE_CHECKING:
     from modalnb.notebook.cell_jobs import CellJob
@@ -25,6 +25,13 @@ class Pending:
     def add(self, names: Iterable[str], job: CellJob) -> None:
         """The job will assign these names."""
         self._jobs |= dict.fromkeys(names, job)
+
+    def needed(self, names: Names) -> list[str]:
+        """The names on their way that code with these names has to wait for.
+
+        What it imports by itself is the same module, wherever it comes from.
+        """
+        return sorted(self._jobs.keys() & ((names.used | names.assigned) - names.imported))
 
     def remove(self, job: CellJob) -> None:
         """The job is over."""
@@ -52,7 +59,9 @@ class Pending:
     def visit(self, tree: ast.Module) -> ast.Module:
         """Called by IPython with each cell before it runs."""
         jobs = self._jobs
-        names = sorted(mentioned(tree) & jobs.keys()) if jobs and not _is_remote(tree) else []
+        names: list[str] = []
+        if jobs and not _is_remote(tree):
+            names = sorted(jobs.keys() & (mentioned(tree) - analyse(tree).imported))
         if names:
             texts = ", ".join(repr(name) for name in names)
             module = "__import__('modalnb.notebook.extension').notebook.extension"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -113,6 +115,8 @@ class Pools:
                 "With `--map`, a cell can take 16 MiB of the notebook's data along. Load larger "
                 "data in the cell itself."
             )
+        # That large code had better be arguments is for people who write functions.
+        warnings.filterwarnings("ignore", f"Function `{re.escape(name)}` takes more than")
         function = self._function(name, options, run_element)
         return function.map(elements, progress=view)  # type: ignore[no-any-return]
 

@@ -90,10 +90,10 @@ def _read(session: NotebookSession, text: str, body: str, variable: str) -> Draf
     __tracebackhide__ = True
     given = [variable] if variable else []
     draft = read(session.shell, text, body, given=given)
-    names = session.pending.names & (draft.names.used | draft.names.assigned)
+    names = session.pending.needed(draft.names)
     if not names:
         return draft
-    session.pending.wait(*sorted(names))
+    session.pending.wait(*names)
     return read(session.shell, text, body, given=given)
 
 
@@ -147,7 +147,9 @@ def start(session: NotebookSession, draft: Draft, wish: Wish) -> CellJob:
     else:
         view = CallView(job, 1)
         results = session.pools.run(wish.pool, wish.settings, cell, packed, view)
-    session.pending.add([*cell.assigned, *([wish.out] if wish.out else [])], job)
+    # A module that is here already is none to wait for.
+    here = draft.names.imported & namespace.keys()
+    session.pending.add({*cell.assigned, *filter(None, [wish.out])} - here, job)
     job.on_end += [session.pending.remove, session.board.retire]
     session.board.show(job)
     job.start(results)

@@ -6,6 +6,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from modalnb.api.app import App
 from modalnb.api.scaling import Scalable
 from modalnb.exception import NotFoundError
 from modalnb.notebook import calls
@@ -45,3 +46,22 @@ class NotebookSession:
         except NotFoundError as error:
             known = [job.job_id for job in self.board.jobs]
             raise UsageError(f"{error}{hint(job_id, known) if job_id else ''}") from None
+
+    @property
+    def apps(self) -> dict[str, App]:
+        """The apps of the notebook by variable, and that of its cells if there were any."""
+        apps = {n: v for n, v in self.shell.user_ns.items() if isinstance(v, App) and n[0] != "_"}
+        if self.pools.names:
+            apps.setdefault(str(self.pools.app.name), self.pools.app)
+        return apps
+
+    def app_of(self, name: str | None) -> App:
+        """The app that a magic's argument means: a variable; without one, the only app there is."""
+        apps = self.apps
+        if name is None and len(set(map(id, apps.values()))) == 1:
+            return next(iter(apps.values()))
+        if name not in apps:
+            names = ", ".join(f"`{other}`" for other in sorted(apps)) or "none yet"
+            what = f"There is no app `{name}`" if name else "Say which app"
+            raise UsageError(f"{what}; there are: {names}.{hint(name or '', apps)}")
+        return apps[name]

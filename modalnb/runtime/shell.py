@@ -19,6 +19,10 @@ from traitlets.config import Config
 
 from modalnb.runtime import printing
 
+#: A display of more characters is not sent.
+MAX_CHARS = 16_000_000
+#: Widgets have their other half in the notebook's kernel, so those of a container cannot be shown.
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _INLINE = "module://matplotlib_inline.backend_inline"
 
 #: The namespace of the cell that runs in this thread or task.
@@ -40,7 +44,7 @@ class CellPublisher(DisplayPublisher):
         """Send one mime bundle, or the new content of an earlier one."""
         self._send(
             {
-                "data": data,
+                "data": {kind: part for kind, part in data.items() if kind != _WIDGET},
                 "metadata": metadata or {},
                 "transient": transient or {},
                 "update": update,
@@ -53,7 +57,13 @@ class CellPublisher(DisplayPublisher):
 
     @staticmethod
     def _send(message: dict[str, Any]) -> None:
-        printing.display(json.dumps(message, default=_as_json))
+        text = json.dumps(message, default=_as_json)
+        if len(text) > MAX_CHARS:
+            plain = str(message["data"].get("text/plain", ""))[:1000]
+            words = f"{len(text) / 1e6:.0f} MB of rich output were left out"
+            message["data"] = {"text/plain": f"{plain}\n[{words}]"}
+            text = json.dumps(message, default=_as_json)
+        printing.display(text)
 
 
 def _as_json(value: Any) -> str:

@@ -232,6 +232,16 @@ def test_calls_of_one_function_share_the_card_of_their_cell(notebook: Notebook) 
     assert "done 13 of 13" in cell.cards[-1]
 
 
+def test_streams_have_a_card(notebook: Notebook) -> None:
+    notebook.run(
+        "@app.function(max_containers=2)\ndef count(n):\n    for x in range(n):\n"
+        "        threading.Event().wait(0.1)\n        yield x"
+    )
+    cell = notebook.run("print(sum(count.remote_gen(8)))")
+    assert cell.out == "28\n"
+    assert re.match(r"j\d+ count: done", cell.cards[-1])
+
+
 def test_cards_can_be_turned_off(notebook: Notebook) -> None:
     cell = notebook.run("modal.config.progress = False\nlist(nap.map(range(8)))")
     assert cell.kinds("display_data") == []

@@ -153,6 +153,14 @@ def test_config_is_listed_and_changed(shell: Any) -> None:
     assert "Did you mean `doctor`?" in shell.run("%modalnb docter").err
 
 
+def test_dashboard_is_that_of_the_app(squares: Any) -> None:
+    squares.run("square.remote(1)")
+    assert "square" in repr(squares.run("%modalnb dashboard app").result)
+    done = squares.run("%modalnb dashboard ap")
+    assert "There is no app `ap`" in done.err
+    assert "Did you mean `app`?" in done.err
+
+
 def test_plain_call_runs_a_cell(shell: Any) -> None:
     job = modalnb.notebook.run_cell("y = 20\ny * 2", name="plain")
     assert job.result(timeout=30) == 40

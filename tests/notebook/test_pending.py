@@ -7,6 +7,7 @@ import ast
 import pytest
 
 from modalnb.notebook.cell_jobs import CellJob
+from modalnb.notebook.names import analyse
 from modalnb.notebook.pending import Pending
 
 
@@ -25,6 +26,7 @@ def pending() -> Pending:
         ("def f(): return [y for _ in x]", "'x', 'y'"),
         ("get_ipython().run_line_magic('time', 'x')", "'x'"),
         ("z = 1", None),
+        ("import x\nx.y = y", "'y'"),
         ("get_ipython().run_cell_magic('remote', '', 'x + 1')", None),
     ],
 )
@@ -39,6 +41,11 @@ def test_future_imports_stay_in_front(pending: Pending) -> None:
     tree = pending.visit(ast.parse("from __future__ import annotations\nx"))
     assert ".wait(" in ast.unparse(tree.body[1])
     compile(tree, "cell", "exec")
+
+
+def test_imports_are_not_waited_for(pending: Pending) -> None:
+    assert pending.needed(analyse(ast.parse("import x\nz = y + x.z"))) == ["y"]
+    assert pending.needed(analyse(ast.parse("x = 1"))) == ["x"]
 
 
 def test_nothing_waits_when_the_job_is_over(pending: Pending) -> None:

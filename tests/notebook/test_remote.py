@@ -48,6 +48,31 @@ def test_figures_appear_without_being_asked_for(shell: Any) -> None:
     assert shell["axes"] in shell["figure"].axes, "what the names share is still shared"
 
 
+def test_what_cannot_be_shown_here_is_shown_as_text(shell: Any) -> None:
+    done = shell.run(
+        "%%remote -q\nimport ipywidgets\nfrom IPython.display import HTML\n"
+        "display(ipywidgets.IntSlider(7))\nHTML('x' * 17_000_000)"
+    )
+    slider, page = done.displays
+    assert list(slider) == ["text/plain"]
+    assert "IntSlider(value=7" in slider["text/plain"]
+    assert "17 MB of rich output were left out" in page["text/plain"]
+
+
+def test_jobs_that_import_the_same_run_side_by_side(shell: Any) -> None:
+    for name in ("one", "two"):
+        shell.run(f"%%remote -a -n {name} -j {name}\nimport time\ntime.sleep(1.5)")
+    assert not shell["one"].is_ended
+    assert shell["one"].result() is shell["two"].result() is None
+
+
+def test_map_may_take_along_as_much_as_any_cell(shell: Any) -> None:
+    shell.run("data = b'x' * 5_000_000")
+    done = shell.run("%%remote --map n=range(3) -o out\nlen(data) + n")
+    assert (done.error, done.err) == (None, "")
+    assert shell["out"] == [5_000_000, 5_000_001, 5_000_002]
+
+
 def test_semicolon_hides_the_last_expression(shell: Any) -> None:
     assert shell.run("%%remote\n1 + 1;  # hidden").displays == []
 
