@@ -12,10 +12,10 @@ from modalnb.api.decorators import check_batched, marked_fields
 from modalnb.api.instance import Method, Obj, OwnMethod
 from modalnb.api.members import members_of, refuse_batches_among
 from modalnb.api.options import Optioned
+from modalnb.api.web import class_carrier
 from modalnb.exception import InvalidError, NotFoundError
 from modalnb.interface import Interface
 from modalnb.payload.code import note_handle
-from modalnb.runtime.service import Service
 from modalnb.variants import PLAIN, Variant
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def declare_class(app: App, kind: Any, declaration: Declaration) -> Cls:
         raw=kind,
         settings=declaration.settings.with_options(marked_fields(kind, members.batch)),
         interface=members.interface,
-        carrier=Service(kind, enter=members.enter, exit=members.exit),
+        carrier=class_carrier(kind, members.interface, enter=members.enter, exit=members.exit),
     )
     return _handle_of(base)
 

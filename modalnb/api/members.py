@@ -11,9 +11,12 @@ from modalnb.api.declaring import check_generator
 from modalnb.api.declaring import is_generator as generates
 from modalnb.api.decorators import batching_of
 from modalnb.api.parameters import parameters_of
+from modalnb.api.web import web_facts
 from modalnb.exception import InvalidError
 from modalnb.interface import Interface, MethodFacts
 from modalnb.settings import BatchSettings
+from modalnb.websettings import ATTRIBUTE as WEB_MARK
+from modalnb.websettings import web_settings_of
 
 Raw = TypeVar("Raw", bound=Callable[..., Any])
 
@@ -132,7 +135,12 @@ def _mark(raw: Raw, mark: str, value: Any) -> Raw:
 
 def _refuse_both(raw: Any) -> None:
     is_hook = hasattr(raw, _ENTER) or hasattr(raw, _EXIT)
-    if is_hook and (hasattr(raw, _METHOD) or batching_of(raw)):
+    if hasattr(raw, _METHOD) and web_settings_of(raw):
+        raise InvalidError(
+            f"`{raw.__name__}` cannot be both called and reached by HTTP. Write two methods, or "
+            "leave out `@modal.method()`."
+        )
+    if is_hook and (hasattr(raw, _METHOD) or batching_of(raw) or web_settings_of(raw)):
         raise InvalidError(
             f"`{raw.__name__}` cannot be both a method for callers and a hook of its container. "
             "Write two methods."
@@ -141,7 +149,8 @@ def _refuse_both(raw: Any) -> None:
 
 def is_marked(raw: Any) -> bool:
     """Whether a function is marked as a member of a class."""
-    return any(mark in getattr(raw, "__dict__", ()) for mark in _NAMES) or bool(batching_of(raw))
+    marks = (*_NAMES, WEB_MARK)
+    return any(mark in getattr(raw, "__dict__", ()) for mark in marks) or bool(batching_of(raw))
 
 
 def refuse_member(raw: Any) -> None:
@@ -193,7 +202,7 @@ def members_of(kind: type, *, has_snapshots: bool, retries: Any) -> Members:
     methods = tuple(
         _method_facts(kind, name, raw, retries)
         for name, raw in marked.items()
-        if hasattr(raw, _METHOD) or batching_of(raw)
+        if hasattr(raw, _METHOD) or batching_of(raw) or web_settings_of(raw)
     )
     return Members(
         interface=Interface(
@@ -213,7 +222,7 @@ def _method_facts(kind: type, name: str, raw: Any, retries: Any) -> MethodFacts:
     is_generator = generates(function, getattr(raw, _METHOD, None))
     if is_generator:
         check_generator(function, retries)
-    return MethodFacts(name=name, is_generator=is_generator)
+    return MethodFacts(name=name, is_generator=is_generator, web=web_facts(raw))
 
 
 def _batch_of(kind: type, methods: list[str]) -> BatchSettings | None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from modalnb.api.decorators import batching_of
 from modalnb.exception import InvalidError
+from modalnb.interface import Interface
+from modalnb.runtime.service import Service
 from modalnb.websettings import ATTRIBUTE, WebSettings, web_settings_of
 
 if TYPE_CHECKING:
-    from modalnb.runtime.web import WebService
+    from modalnb.runtime.web import WebFunction
 
 Raw = TypeVar("Raw", bound=Callable[..., Any])
 
@@ -279,10 +281,20 @@ def web_facts(raw: Any, retries: Any = None) -> WebSettings | None:
     return settings
 
 
-def carrier_of(raw: Any, settings: WebSettings | None) -> WebService | None:
+def carrier_of(raw: Any, settings: WebSettings | None) -> WebFunction | None:
     """What is pickled in the place of a web function."""
     if settings is None:
         return None
-    from modalnb.runtime.web import WebService
+    from modalnb.runtime.web import WebFunction
 
-    return WebService.of_function(raw, settings)
+    return WebFunction(raw, settings)
+
+
+def class_carrier(kind: type, interface: Interface, **hooks: Any) -> Service:
+    """What is pickled in the place of a class."""
+    endpoints = {facts.name: facts.web for facts in interface.methods if facts.web is not None}
+    if not endpoints:
+        return Service(kind, **hooks)
+    from modalnb.runtime.web import WebClass
+
+    return WebClass(kind, endpoints=endpoints, **hooks)

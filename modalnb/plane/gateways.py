@@ -76,5 +76,6 @@ def _facts_of(app: str, record: FunctionRecord, method: MethodFacts) -> dict[str
         "pool_id": record.pool_id,
         "method": method.name or SERVE,
         "web": method.web.to_dict(),
+        "single_use": record.settings.single_use,
         "parameters": record.interface.to_dict()["parameters"],
     }

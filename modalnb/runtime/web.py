@@ -5,95 +5,132 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from modalnb.runtime.endpoint import Endpoint
-from modalnb.runtime.loading import Startable
 from modalnb.runtime.portable import add_names, annotation_names, let_apps_travel
+from modalnb.runtime.service import Handle, Service
+from modalnb.variants import Variant
 from modalnb.websettings import SERVE, WebSettings
 
 RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
-class PlainFunction:
-    """A function that needs no start, in the form of one that does."""
+class Endpoints:
+    """The endpoints of one service by the names that inputs use, while its container runs."""
 
-    def __init__(self, raw: Callable[..., Any]) -> None:
-        self.raw = raw
+    def __init__(self, settings: Mapping[str, WebSettings]) -> None:
+        self.settings = dict(settings)
+        #: Of each endpoint, the names that its code needs beside what is pickled with it.
+        self._names: dict[str, dict[str, Any]] = {}
+        self._running: dict[str, Endpoint] = {}
 
-    def start(self, init: Any, run_async: RunAsync) -> None:
-        """There is nothing to start."""
+    def for_travel(self, raw_of: Callable[[str], Any]) -> Endpoints:
+        """The same, ready to be pickled with the functions themselves."""
+        let_apps_travel()
+        packed = Endpoints(self.settings)
+        packed._names = {name: annotation_names(raw_of(name)) for name in self.settings}
+        return packed
 
-    def method(self, name: str) -> Callable[..., Any]:
-        """The function, whatever the name."""
-        return self.raw
+    def start(self, function_of: Callable[[str], Callable[..., Any]], run_async: RunAsync) -> None:
+        """Build the apps and let them start up."""
+        for name, settings in self.settings.items():
+            function = function_of(name)
+            add_names(function, self._names.get(name, {}))
+            endpoint = Endpoint(function, settings)
+            run_async(endpoint.start())
+            self._running[name] = endpoint
+
+    def get(self, name: str) -> Callable[..., Any] | None:
+        """What runs an input of this endpoint; None if it is no endpoint, or not started."""
+        endpoint = self._running.get(name)
+        return None if endpoint is None else endpoint.serve
 
     def stop(self, run_async: RunAsync) -> None:
-        """There is nothing to stop."""
+        """Let the apps shut down."""
+        for endpoint in self._running.values():
+            run_async(endpoint.stop())
 
 
-class WebService:
-    """Starts what is behind its endpoints, and then these; stops them in the other order.
+class WebFunction:
+    """One web function."""
+
+    def __init__(self, raw: Callable[..., Any], settings: WebSettings) -> None:
+        self._raw = raw
+        self._endpoints = Endpoints({SERVE: settings})
+
+    def __getstate__(self) -> dict[str, Any]:
+        endpoints = self._endpoints.for_travel(lambda _: self._raw)
+        return {**self.__dict__, "_endpoints": endpoints}
+
+    def start(self, init: Any, run_async: RunAsync) -> None:
+        """Build the app and let it start up."""
+        _use_fast_loops()
+        self._endpoints.start(lambda _: self._raw, run_async)
+
+    def method(self, name: str) -> Callable[..., Any]:
+        """What runs an input."""
+        serve = self._endpoints.get(name)
+        assert serve is not None
+        return serve
+
+    def stop(self, run_async: RunAsync) -> None:
+        """Let the app shut down."""
+        self._endpoints.stop(run_async)
+
+
+class WebClass(Service):
+    """A class some of whose methods are endpoints, beside its other methods.
 
     Parameters
     ----------
-    inner : Startable
-        The function or the class.
     endpoints : mapping
-        The settings of each web method by its name.
+        The settings of each web method by its name; for the others see :class:`Service`.
     """
 
-    def __init__(self, inner: Startable, endpoints: Mapping[str, WebSettings]) -> None:
-        self._inner = inner
-        self._settings = dict(endpoints)
-        #: Of each endpoint, the names that its code needs beside what is pickled with it.
-        self._names: dict[str, dict[str, Any]] = {}
-        self._endpoints: dict[str, Endpoint] = {}
-
-    @classmethod
-    def of_function(cls, raw: Callable[..., Any], settings: WebSettings) -> WebService:
-        """The service of one web function."""
-        return cls(PlainFunction(raw), {SERVE: settings})
-
-    def with_handle(self, handle: Any) -> WebService:
-        """The same, not started, for another handle of its class."""
-        inner: Any = self._inner
-        return WebService(inner.with_handle(handle), self._settings)
+    def __init__(
+        self,
+        kind: type,
+        *,
+        endpoints: Mapping[str, WebSettings],
+        enter: Iterable[str] = (),
+        exit: Iterable[str] = (),
+        handle: Handle | None = None,
+    ) -> None:
+        super().__init__(kind, enter=enter, exit=exit, handle=handle)
+        self._endpoints = Endpoints(endpoints)
 
     def __getstate__(self) -> dict[str, Any]:
-        let_apps_travel()
-        names = {name: annotation_names(self._raw_of(name)) for name in self._settings}
-        return {**self.__dict__, "_names": names}
+        endpoints = self._endpoints.for_travel(lambda name: inspect.getattr_static(self.kind, name))
+        return {**self.__dict__, "_endpoints": endpoints}
 
-    def _raw_of(self, name: str) -> Callable[..., Any]:
-        if isinstance(self._inner, PlainFunction):
-            return self._inner.raw
-        kind: Any = self._inner
-        return inspect.getattr_static(kind.kind, name)  # type: ignore[no-any-return]
+    def with_handle(self, handle: Handle | None) -> WebClass:
+        """The same, not started, for another handle."""
+        return WebClass(
+            self.kind,
+            endpoints=self._endpoints.settings,
+            enter=self._enter,
+            exit=self._exit,
+            handle=handle,
+        )
 
-    def start(self, init: Any, run_async: RunAsync) -> None:
-        """Run the hooks of a class, build the apps and let them start up."""
+    def start(self, variant: Variant | None, run_async: RunAsync) -> None:
+        """Run the ``@enter`` hooks, build the apps and let them start up."""
         _use_fast_loops()
-        self._inner.start(init, run_async)
-        for name, settings in self._settings.items():
-            add_names(self._raw_of(name), self._names[name])
-            endpoint = Endpoint(self._inner.method(name), settings)
-            run_async(endpoint.start())
-            self._endpoints[name] = endpoint
+        super().start(variant, run_async)
+        self._endpoints.start(super().method, run_async)
 
     def method(self, name: str) -> Callable[..., Any]:
-        """What runs an input: of an endpoint its leases, else a method of the class."""
-        endpoint = self._endpoints.get(name)
-        return self._inner.method(name) if endpoint is None else endpoint.serve
+        """What runs an input: of an endpoint its leases, else the method itself."""
+        return self._endpoints.get(name) or super().method(name)
 
     def stop(self, run_async: RunAsync) -> None:
-        """Let the apps shut down, then run the hooks of a class."""
+        """Let the apps shut down, then run the ``@exit`` hooks."""
         try:
-            for endpoint in self._endpoints.values():
-                run_async(endpoint.stop())
+            self._endpoints.stop(run_async)
         finally:
-            self._inner.stop(run_async)
+            super().stop(run_async)
 
 
 def _use_fast_loops() -> None:

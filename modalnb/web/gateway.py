@@ -19,6 +19,7 @@ from modalnb.web.relay import WATCH_SECONDS, ClientGoneError, Relay
 from modalnb.web.replies import ProblemError, reply, reply_problem
 from modalnb.web.routes import Route, Routes
 from modalnb.web.sockets import SocketRelay
+from modalnb.web.variants import pool_of
 
 #: The largest body of a request; Modal's own limit.
 MAX_BODY = 4 * 2**30
@@ -68,7 +69,8 @@ class Gateway:
         if "%" in path:
             path = unquote(path)
         passed_on = head.passed_on_scope(scope, prefix + match.root, rest, path)
-        book = self._book(match.route)
+        pool_id = await pool_of(self._stub, match.route, scope["query_string"])
+        book = self._book(match.route, pool_id)
         if scope["type"] == "websocket":
             await SocketRelay(book, receive, send).run(passed_on)
         else:
@@ -78,14 +80,14 @@ class Gateway:
                 await relay.read_first()
             await relay.run(passed_on)
 
-    def _book(self, route: Route) -> LeaseBook:
-        key = (route.pool_id, route.method)
+    def _book(self, route: Route, pool_id: str) -> LeaseBook:
+        key = (pool_id, route.method)
         book = self.books.get(key)
         if book is None:
             book = self.books[key] = LeaseBook(
                 self._stub,
-                route.pool_id,
-                route.method,
+                pool_id,
+                route,
                 self._lounge.place,
                 self._lounge.by_secret,
                 self._printer,

@@ -24,6 +24,7 @@ from modalnb.payload import envelope, failure
 from modalnb.plane.stub import Stub
 from modalnb.tunnel import RELEASE, Channel
 from modalnb.web.replies import ProblemError
+from modalnb.web.routes import Route
 
 KEEP_SECONDS = 0.02
 MAX_SECONDS = 1.0
@@ -115,16 +116,17 @@ class LeaseBook:
         self,
         stub: Stub,
         pool_id: str,
-        method: str,
+        route: Route,
         place: dict[str, Any],
         by_secret: dict[bytes, Lease],
         print_lines: Callable[[list[tuple[str, str, str]]], None],
     ) -> None:
-        self.name = m.names_of_pool(pool_id)[1]
+        self.name = route.name
         self.print_lines = print_lines
         self._stub = stub
         self._pool_id = pool_id
-        self._code = m.code_of_method(None, method)
+        self._code = m.code_of_method(None, route.method)
+        self._max_seconds = 0.0 if route.single_use else MAX_SECONDS
         self._place = place
         self._by_secret = by_secret
         self._loop = asyncio.get_running_loop()
@@ -177,7 +179,7 @@ class LeaseBook:
         lease.count += 1
         if lease.count > 1:
             self._count(1)
-        if now - lease.opened_at > MAX_SECONDS:
+        if now - lease.opened_at >= self._max_seconds:
             self._end(lease)
         else:
             self._offer(lease)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -36,6 +36,10 @@ class Route:
     method: str
     #: The parameters of its class, which come as query parameters.
     parameters: tuple[ParameterFacts, ...] = ()
+    #: Whether a container ends after one input, so that a lease is for one request.
+    single_use: bool = False
+    #: The pools for values of the parameters that are known already, by their names.
+    pools: dict[str, str] = field(default_factory=dict)
 
     @property
     def host_label(self) -> str:

@@ -203,6 +203,38 @@ def make_site() -> modal.App:
 
         return late
 
+    @app.cls(max_containers=1)
+    @modal.concurrent(max_inputs=5)
+    class Shop:
+        name: str = modal.parameter(default="corner")
+        shelves: int = modal.parameter(default=1)
+
+        @modal.enter()
+        async def open(self):
+            # A lock belongs to the loop on which it is first waited for.
+            self.lock = asyncio.Lock()
+            self.log = ["opened"]
+
+        @modal.asgi_app()
+        def web(self):
+            shop = FastAPI()
+
+            @shop.get("/stock")
+            async def stock(request: Request):
+                async with self.lock:
+                    return {"shop": self.name, "shelves": self.shelves, "log": self.log}
+
+            return shop
+
+        @modal.fastapi_endpoint(method="POST")
+        def sell(self, item: str):
+            self.log.append(item)
+            return f"{item} from {self.name}"
+
+        @modal.method()
+        def sold(self):
+            return self.log
+
     @app.function(max_containers=1)
     @modal.asgi_app()
     def broken():
