@@ -12,6 +12,7 @@ from modalnb.api import current
 from modalnb.api.waiting import ask
 from modalnb.exception import Error, ExecutionError, InvalidError
 from modalnb.runtime import context
+from modalnb.variants import PLAIN
 
 if TYPE_CHECKING:
     from modalnb.api.app import App
@@ -45,17 +46,17 @@ def url_of(function: Function) -> WebUrl | None:
     pool_id = function._pool_id(stub)
     if not _is_web(function) or function._variant.options:
         return None
-    answer = ask(stub, "web_url", pool_id=pool_id, method=function._method)
-    home = answer["home"] or _started(stub)
-    url = _url(home, answer["path"])
+    url = _ask_url(stub, pool_id, function._method)
     if function._variant.parameters:
-        url = f"{url}?{urlencode(function._variant.parameters)}"
-    return WebUrl(url)
+        return WebUrl(f"{url}?{urlencode(function._variant.parameters)}")
+    return url
 
 
-def _url(home: dict[str, Any], path: str) -> str:
+def _ask_url(stub: Stub, pool_id: str, method: str) -> WebUrl:
+    answer = ask(stub, "web_url", pool_id=pool_id, method=method)
+    home = answer["home"] or _started(stub)
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(home["host"], home["host"])
-    return f"http://{host}:{home['port']}{path}"
+    return WebUrl(f"http://{host}:{home['port']}{answer['path']}")
 
 
 def _is_web(function: Function) -> bool:
@@ -111,15 +112,24 @@ def _started(stub: Stub) -> dict[str, Any]:
     return facts
 
 
+def urls_of(app: App) -> list[tuple[str, WebUrl]]:
+    """The web functions and methods of an app, and where they answer."""
+    stub = current.stub()
+    found = []
+    for base in app._bases():
+        pool_id = base.ready(stub, PLAIN)[0]
+        for facts in base.interface.methods:
+            if facts.web is not None:
+                name = f"{base.name}.{facts.name}" if facts.name else base.name
+                found.append((name, _ask_url(stub, pool_id, facts.name)))
+    return found
+
+
 def announce(app: App) -> None:
     """Show where the web functions of an app answer, to whoever watches."""
-    named = [f for f in app.registered_functions.values() if _is_web(f)]
-    if not named or not current.is_watched():
-        return
-    for function in named:
-        url = url_of(function)
-        if url is not None:
-            _show(function._name, url)
+    if current.is_watched():
+        for name, url in urls_of(app):
+            _show(name, url)
 
 
 def _show(name: str, url: WebUrl) -> None:

@@ -6,6 +6,8 @@ import click
 
 import modalnb
 from modalnb.cli.run import run
+from modalnb.cli.serve import serve
+from modalnb.cli.token import token
 
 _EPILOG = """\b
 Environment:
@@ -21,6 +23,8 @@ def cli() -> None:
 
 
 cli.add_command(run)
+cli.add_command(serve)
+cli.add_command(token)
 
 
 def main() -> None:

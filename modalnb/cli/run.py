@@ -68,7 +68,7 @@ def run(
 ) -> None:
     """Find what is meant, read its arguments, run it with its app, show or keep the result."""
     _check_folder(write_result)
-    with _exit_status():
+    with exit_status():
         target = find_target(reference, is_module=is_module)
         arguments = parse(target.raw, f"modalnb run {'-m ' * is_module}{reference}", args)
         if quiet:
@@ -81,7 +81,7 @@ def run(
 
 
 @contextmanager
-def _exit_status() -> Iterator[None]:
+def exit_status(interrupted: int = INTERRUPTED) -> Iterator[None]:
     """Leave with the status that says how it went; click's own exceptions pass."""
     try:
         yield
@@ -89,7 +89,7 @@ def _exit_status() -> Iterator[None]:
         raise
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
-        sys.exit(INTERRUPTED)
+        sys.exit(interrupted)
     except BaseException as error:
         show_error(error)
         sys.exit(1)

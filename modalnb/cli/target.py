@@ -49,11 +49,23 @@ def find_target(reference: str, *, is_module: bool) -> Target:
         If the reference fits several things.
     """
     source, _, name = reference.partition("::")
-    module = _import_module(source) if is_module else _import_file(source)
-    runnable = _pick(module, source, name)
+    _, apps = load_apps(source, is_module=is_module)
+    runnable = _pick(apps, source, name)
     raw = runnable._raw if isinstance(runnable, Function) else runnable.raw
     assert raw is not None
     return Target(runnable, runnable.app, raw)
+
+
+def load_apps(source: str, *, is_module: bool) -> tuple[ModuleType, dict[str, App]]:
+    """The module of a file, or of a name, and its apps by variable.
+
+    Raises
+    ------
+    NothingToRunError
+        If it cannot be imported.
+    """
+    module = _import_module(source) if is_module else _import_file(source)
+    return module, _apps_of(module)
 
 
 # -- importing -----------------------------------------------------------------------------
@@ -115,8 +127,7 @@ def _fail_import(source: str, error: Exception) -> NoReturn:
 # -- picking -------------------------------------------------------------------------------
 
 
-def _pick(module: ModuleType, source: str, name: str) -> Runnable:
-    apps = _apps_of(module)
+def _pick(apps: dict[str, App], source: str, name: str) -> Runnable:
     if not apps:
         raise NothingToRunError(
             f"There is no app in {source}. Make one with `app = modalnb.App()` and put "

@@ -127,6 +127,10 @@ class Catalog:
             self._open_pool(record)
         return {"app_id": app.app_id}
 
+    def _answer_retain(self, app_id: str, functions: list[str]) -> None:
+        for pool_id in self._plane.registry.retain(app_id, functions):
+            self._plane.apply(ev.PoolRemoved(pool_id=pool_id))
+
     def _answer_stop(self, app_id: str) -> None:
         app = self._plane.registry.app(app_id)
         if app is not None:

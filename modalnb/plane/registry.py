@@ -112,13 +112,21 @@ class Registry:
             self._move(new, app)
             self.remove(new.app_id)
             self._aliases[new.app_id] = app.app_id
-        gone = [r for r in app.functions.values() if (r.base or r.name) not in functions]
-        for record in gone:
-            del app.functions[record.name]
+        dropped += self.retain(app.app_id, functions)
         app.name, app.is_deployed = name, True
         for record in app.functions.values():
             record.override.clear()
-        return app, [*dropped, *(record.pool_id for record in gone)]
+        return app, dropped
+
+    def retain(self, app_id: str, functions: list[str]) -> list[str]:
+        """Forget all functions and classes of an app but these; returns the pools that go."""
+        app = self.app(app_id)
+        records = list(app.functions.values()) if app else []
+        gone = [record for record in records if (record.base or record.name) not in functions]
+        for record in gone:
+            assert app is not None
+            del app.functions[record.name]
+        return [record.pool_id for record in gone]
 
     def _move(self, new: AppRecord, app: AppRecord) -> None:
         """Define everything of one app in another."""

@@ -30,7 +30,9 @@ TWO = """
 def test_help_names_commands(run: Run) -> None:
     done = run("--help", command=())
     assert done.returncode == 0
-    assert "run  Run a local entrypoint here, or a function in a container." in done.stdout
+    words = " ".join(done.stdout.split())
+    assert "run Run a local entrypoint here, or a function in a container." in words
+    assert "serve Run the web functions of a file in the foreground, until Ctrl-C." in words
 
 
 def test_help_of_run_has_examples(run: Run) -> None:

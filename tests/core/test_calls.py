@@ -353,3 +353,12 @@ def test_more_inputs_at_once_after_a_change_of_settings(world: World) -> None:
     world.define()
     assert (known.running, known.prefetched) == (1, 2)
     assert world.ledger.wants_ticks
+
+
+def test_requests_that_shared_a_lease_count_as_done(world: World) -> None:
+    container = world.ready()
+    world.put("one")
+    world.finish(container)
+    world.handle(ev.InputsAnswered(pool_id="a/f", count=41))
+    world.handle(ev.InputsAnswered(pool_id="a/gone", count=1))
+    assert world.ledger.pools["a/f"].done == 42

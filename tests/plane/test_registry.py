@@ -86,3 +86,11 @@ def test_code_is_kept_while_it_is_current_or_in_use(registry: Registry) -> None:
     registry.release_code("code-1")
     assert registry.blob("code-1") is None
     assert registry.blob("code-2") == b"two"
+
+
+def test_only_the_functions_that_a_version_has_are_retained(registry: Registry) -> None:
+    registry.define(registry.apps["ap-1"], "g", _settings(), "code-1")
+    registry.vary("ap-1/g", "g[timeout=1]", None, {"timeout": 1})
+    assert registry.retain("ap-1", ["f"]) == ["ap-1/g", "ap-1/g[timeout=1]"]
+    assert list(registry.apps["ap-1"].functions) == ["f"]
+    assert registry.retain("ap-unknown", []) == []
