@@ -27,6 +27,8 @@ class PoolAdaptive(Adaptive):
         self._memory = Memory()
         self._decision = Decision()
         self._again = False
+        #: The pool is empty and nobody wants anything of it.
+        self._is_idle = False
         self._timer: asyncio.TimerHandle | None = None
         self._told = ""
         self._task: asyncio.Future[None] | None = None
@@ -58,6 +60,8 @@ class PoolAdaptive(Adaptive):
             self._again = False
             await asyncio.sleep(0)
             self.wake()
+        elif self._is_idle:
+            self.cluster.rest()
 
     def stop(self, reason: str = "unknown") -> None:
         """Stop for good."""
@@ -75,6 +79,12 @@ class PoolAdaptive(Adaptive):
             return 0
         asked_at, now = time.monotonic(), snapshot.taken_at
         self._decision, self._memory = decide(snapshot, snapshot.settings, self._memory, now)
+        self._is_idle = not (
+            snapshot.demand
+            or snapshot.containers
+            or self._decision.desired
+            or self._decision.wake_at
+        )
         self._set_timer(asked_at, now)
         await self._tell(snapshot.taken_at)
         return self._decision.desired

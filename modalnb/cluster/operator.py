@@ -104,6 +104,15 @@ class Operator:
         """Write down a decision."""
         await self.ask("decided", pool_id=pool_id, decision=decision)
 
+    def rest(self, pool_id: str) -> None:
+        """Drop the autoscaler of an empty pool: there may be thousands, one for each instance."""
+        self._drop(pool_id, "pool rests")
+
+    def _drop(self, pool_id: str, reason: str) -> None:
+        adaptive = self._adaptives.pop(pool_id, None)
+        if adaptive is not None:
+            adaptive.stop(reason=reason)
+
     # -- orders of the plane ---------------------------------------------------------------
 
     def _on_order(self, order: dict[str, Any]) -> None:
@@ -131,9 +140,7 @@ class Operator:
         self.backend.lost(container_id)
 
     def _order_forget(self, pool_id: str) -> None:
-        adaptive = self._adaptives.pop(pool_id, None)
-        if adaptive is not None:
-            adaptive.stop(reason="pool removed")
+        self._drop(pool_id, "pool removed")
 
     def _order_replaced(self, successor: str) -> None:
         """Another client can start containers where this one can only lease workers."""

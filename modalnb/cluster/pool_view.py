@@ -75,3 +75,7 @@ class PoolView:
     async def tell(self, decision: dict[str, Any]) -> None:
         """Write a decision into the pool's record."""
         await self._operator.tell(self.pool_id, decision)
+
+    def rest(self) -> None:
+        """The pool is empty: nothing needs to look at it before something happens to it."""
+        self._operator.rest(self.pool_id)

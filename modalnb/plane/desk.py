@@ -6,7 +6,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +171,7 @@ class Desk:
 
     def _answer_pool(self, pool_id: str) -> dict[str, Any]:
         pool_id = self._record(pool_id).pool_id
-        return next(p for p in self.snapshots(time.monotonic()) if p.pool_id == pool_id).to_dict()
+        return self.snapshots(time.monotonic(), (pool_id,))[0].to_dict()
 
     def _answer_explain(self, pool_id: str) -> list[dict[str, Any]]:
         return list(self._record(pool_id).decisions)
@@ -188,9 +188,11 @@ class Desk:
 
     # -- snapshots -------------------------------------------------------------------------
 
-    def snapshots(self, now: float) -> list[PoolSnapshot]:
-        """All pools as they are now."""
-        pools = list(self.plane.ledger.pools.values())
+    def snapshots(self, now: float, pool_ids: Collection[str] | None = None) -> list[PoolSnapshot]:
+        """All pools, or those of these ids, as they are now."""
+        known = self.plane.ledger.pools
+        names = known if pool_ids is None else [name for name in pool_ids if name in known]
+        pools = [known[name] for name in names]
         grants = self.plane.supply.grants()
         waiting = observe.waiting_inputs(self.plane.ledger.book.awaited.values())
         return [

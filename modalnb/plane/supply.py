@@ -139,9 +139,7 @@ class Supply:
         return True
 
     def _answer_pools(self, pool_ids: list[str] | None = None) -> dict[str, Any]:
-        pools = self._plane.desk.snapshots(time.monotonic())
-        if pool_ids is not None:
-            pools = [pool for pool in pools if pool.pool_id in pool_ids]
+        pools = self._plane.desk.snapshots(time.monotonic(), pool_ids)
         asked = [self._plane.ledger.pools[pool.pool_id].settings for pool in pools]
         able = [
             name
