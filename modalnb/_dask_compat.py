@@ -14,6 +14,8 @@ import distributed.scheduler
 from distributed import Client, Scheduler, Worker
 from distributed.batched import BatchedSend
 
+from modalnb.guarding import guarded
+
 #: Dask's defaults keep an idle worker busy for 3.3 % of a core; these make it 0.3 %.
 LEAN = {
     "distributed.admin.low-level-log-length": 10,
@@ -114,7 +116,7 @@ class LineClient(Client):
 
 def on_stream(client: Client, op: str, handler: Callable[..., None]) -> None:
     """Call `handler` for messages of the scheduler to this client; Dask has no public hook."""
-    client._stream_handlers[op] = handler
+    client._stream_handlers[op] = guarded(handler)
 
 
 def quicken_client(client: Client) -> None:

@@ -260,11 +260,14 @@ class Leasing:
     def resettle(self, pool: Pool) -> None:
         """The settings of a pool have changed: look again at what each container holds."""
         for container in pool.containers.values():
-            if container.prefetched:
-                self.ahead[container] = None
-            else:
-                self.ahead.pop(container, None)
-            self._dispatch.index(container)
+            self._resettle(container)
+
+    def _resettle(self, container: Container) -> None:
+        if container.prefetched:
+            self.ahead[container] = None
+        else:
+            self.ahead.pop(container, None)
+        self._dispatch.index(container)
 
     def reslot(self, event: ev.SlotsChanged, now: float, out: Outbox) -> None:
         """A container has more or fewer slots; what it holds beyond them comes back."""
@@ -272,8 +275,8 @@ class Leasing:
         if container is None:
             return
         container.own_slots = event.slots
+        self._resettle(container)
         self._recall(container, out)
-        self._dispatch.index(container)
         self.place(container.pool, now, out)
 
     # -- inputs that shall stop ------------------------------------------------------------

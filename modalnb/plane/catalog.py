@@ -49,16 +49,11 @@ class Catalog:
     ) -> None:
         """A caller declares a function or class, or a new version of one."""
         registry = self._plane.registry
+        declared, called = FunctionSettings.from_dict(settings), Interface.from_dict(interface)
         app_record = registry.open_app(*app, owner=owner)
         if blob is not None:
             registry.add_code(code, blob)
-        records = registry.define(
-            app_record,
-            function,
-            FunctionSettings.from_dict(settings),
-            code,
-            Interface.from_dict(interface),
-        )
+        records = registry.define(app_record, function, declared, code, called)
         for record in records:
             self._open_pool(record)
 

@@ -53,15 +53,27 @@ class FromContainers:
 
     # -- life ------------------------------------------------------------------------------
 
-    def _on_hello(self, *, worker: str, container_id: str, version: int, **facts: Any) -> None:
+    def _on_hello(
+        self,
+        *,
+        worker: str,
+        container_id: str,
+        version: int,
+        pid: int = 0,
+        host: str = "",
+        **more: Any,
+    ) -> None:
+        known = self._plane.scheduler.workers.get(worker)
+        if known is None or container_id != str(known.name):
+            raise ValueError(f"{worker} does not speak for container {container_id}")
         if version != m.PROTOCOL:
             text = f"its modalnb speaks protocol {version}, that of the scheduler {m.PROTOCOL}; "
             self.tell_fate(container_id, text + "install the same version on both")
             return
         self._plane.addresses[container_id] = worker
         self._ids[worker] = container_id
-        self._plane.hellos[container_id] = facts
-        self._plane.fleet.greeted(facts["host"], facts.get("devices"), facts.get("device_error"))
+        self._plane.hellos[container_id] = {"pid": pid, "host": host, **more}
+        self._plane.fleet.greeted(host, more.get("devices"), more.get("device_error"))
         send_at_once(self._plane.scheduler.stream_comms[worker])
         if container_id in self._plane.ledger.containers:
             self.prepare(container_id)

@@ -1,16 +1,14 @@
 """The shell on the Dask scheduler: feeds the ledger and carries out its instructions.
 
-It keeps no policy of its own.  Every stream handler catches what it raises, because an exception
-that escapes would make Dask close the stream of a container or a caller.
+It keeps no policy of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
@@ -20,6 +18,7 @@ from modalnb import messages as m
 from modalnb._dask_compat import send_at_once
 from modalnb.core import events as ev
 from modalnb.core.ledger import Ledger
+from modalnb.guarding import checked
 from modalnb.payload import envelope
 from modalnb.payload.shared_memory import Depot
 from modalnb.plane.catalog import Catalog
@@ -41,17 +40,6 @@ logger = logging.getLogger(__name__)
 
 EXPIRE_SECONDS = 600.0
 STALL_SECONDS = 1.0
-
-
-def _guarded(handler: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(handler)
-    def guard(*args: Any, **kwargs: Any) -> None:
-        try:
-            handler(*args, **kwargs)
-        except Exception:
-            logger.exception("modalnb: %s failed on %.300r", handler.__name__, kwargs)
-
-    return guard
 
 
 class PlanePlugin(SchedulerPlugin):
@@ -98,7 +86,7 @@ class PlanePlugin(SchedulerPlugin):
         self._wakes_at = 0.0
         self.loop = asyncio.get_running_loop()
         for op, handler in self._stream_handlers().items():
-            scheduler.stream_handlers[op] = _guarded(handler)
+            scheduler.stream_handlers[op] = checked(handler, self._refuse)
         scheduler.handlers[m.RPC] = self.desk.answer
         self.loop.call_later(EXPIRE_SECONDS, self._expire)
         self.loop.call_later(STALL_SECONDS, self._check_stalls)
@@ -118,6 +106,18 @@ class PlanePlugin(SchedulerPlugin):
             m.TAKEN: self._on_taken,
             **self.from_containers.handlers,
         }
+
+    def _refuse(self, message: Mapping[str, Any], why: str) -> None:
+        """Tell a caller that nothing came of its message, if it waits for something."""
+        call_id = message.get("call_id")
+        if isinstance(call_id, str):
+            self.reply(
+                _caller(message.get("client"), message.get("worker")),
+                kind="failed",
+                call_id=call_id,
+                error="ExecutionError",
+                text=f"The plane could not carry out a message of call {call_id}: {why}.",
+            )
 
     # -- from callers ----------------------------------------------------------------------
 
@@ -270,7 +270,11 @@ class PlanePlugin(SchedulerPlugin):
         now = time.monotonic()
         self.desk.chronicle.see(event, now)
         for instruction in self.ledger.handle(event, now):
-            self.enactor.enact(instruction)
+            try:
+                self.enactor.enact(instruction)
+            except Exception:
+                # The ledger has moved on: the other instructions are still to be carried out.
+                logger.exception("modalnb: %.300r was not carried out", instruction)
         wake_at = self.ledger.wake_at(now)
         if wake_at is not None and (self._timer is None or wake_at < self._wakes_at):
             if self._timer is not None:

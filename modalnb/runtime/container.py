@@ -178,7 +178,7 @@ class Container:
         """Work on inputs until :meth:`close`; to be called on the thread of the user code."""
         try:
             self._crew.run_forever()
-            self._loader.stop()
+            self._loader.close()
         finally:
             flush_streams()
             with contextlib.suppress(RuntimeError):

@@ -104,6 +104,14 @@ class Loader:
         if service is not None:
             service.stop(self.run_async)
 
+    def close(self) -> None:
+        """Stop what was started, and the event loop with it."""
+        try:
+            self.stop()
+        finally:
+            if self._loop is not None:
+                self._loop.close()
+
     def run_async(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the user's loop, which does not run at this moment."""
         return self.loop.run_until_complete(work)

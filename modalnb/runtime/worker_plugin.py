@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from modalnb import messages as m
 from modalnb._dask_compat import quicken_worker
+from modalnb.guarding import checked, guarded
 from modalnb.payload.shared_memory import Depot
 from modalnb.runtime import context, printing, threads
 from modalnb.runtime.container import Container
@@ -25,24 +23,8 @@ from modalnb.runtime.equipment import Equipment
 if TYPE_CHECKING:
     from distributed import Worker
 
-
-logger = logging.getLogger(__name__)
-
 #: Exit hooks may take so many seconds; Modal's own limit.
 EXIT_SECONDS = 30.0
-
-
-def _guarded(handler: Callable[..., None]) -> Callable[..., None]:
-    """An exception that escapes from a handler would make Dask close the stream."""
-
-    @functools.wraps(handler)
-    def guard(**message: Any) -> None:
-        try:
-            handler(**message)
-        except Exception:
-            logger.exception("modalnb: %s failed on %.300r", handler.__name__, message)
-
-    return guard
 
 
 class ContainerPlugin(WorkerPlugin):
@@ -66,10 +48,10 @@ class ContainerPlugin(WorkerPlugin):
         self.equipment = Equipment(is_ours=hosts_containers, say_farewell=self._say_farewell)
         worker.stream_handlers.update(
             {
-                **{op: _guarded(handler) for op, handler in self.container.handlers.items()},
-                m.EQUIP: _guarded(self.equipment.on_equip),
-                m.LOOK: _guarded(self._on_look),
-                m.REPLY: _guarded(self._on_reply),
+                **{op: checked(handler) for op, handler in self.container.handlers.items()},
+                m.EQUIP: checked(self.equipment.on_equip),
+                m.LOOK: checked(self._on_look),
+                m.REPLY: guarded(self._on_reply),
             }
         )
         if context.process_home is None:
