@@ -11,7 +11,7 @@ from modalnb.api import current, declaring, display, views
 from modalnb.api.declarations import Declarations
 from modalnb.api.registering import Registration
 from modalnb.api.running import RunningApp
-from modalnb.api.twin import twin
+from modalnb.api.twin import static_twin, twin
 from modalnb.api.waiting import ask
 from modalnb.exception import ExecutionError, InvalidError, NotFoundError
 from modalnb.snapshot import AppSnapshot
@@ -129,21 +129,30 @@ class App(Declarations):
             self.app_id = answer["app_id"]
         return self
 
-    @staticmethod
+    @static_twin
     def lookup(name: str, *, create_if_missing: bool = False, **ignored: Any) -> App:
         """An app of that name, to define more functions in; Modal's way to get one.
 
         Without ``create_if_missing`` it must be running or deployed.
         """
-        app = App(name)
-        if not create_if_missing:
-            known = ask(current.stub(), "snapshot")
-            if name not in {facts["name"] for facts in known}:
-                raise NotFoundError(f"There is no app '{name}'. Deploy it with `app.deploy()`.")
-        return app
+        return _looked_up(name, create_if_missing)
 
+    @lookup.aio
+    async def _lookup_aio(name: str, *, create_if_missing: bool = False, **ignored: Any) -> App:
+        """The same for ``await``."""
+        return await asyncio.to_thread(_looked_up, name, create_if_missing)
+
+    @twin
     def stop(self) -> None:
         """Stop the app: its inputs are cancelled and its containers leave."""
+        self._stop()
+
+    @stop.aio
+    async def _stop_aio(self) -> None:
+        """The same for ``await``."""
+        await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
         stub = self._registration.forget()
         if stub is not None and not stub.is_closed:
             ask(stub, "stop", app_id=self.app_id)
@@ -186,6 +195,15 @@ def _check_name(name: Any) -> None:
         raise InvalidError(
             f"`name` of an app must be 1 to 64 letters, digits, '-', '.' or '_'; got {name!r}."
         )
+
+
+def _looked_up(name: str, create_if_missing: bool) -> App:
+    app = App(name)
+    if not create_if_missing:
+        known = ask(current.stub(), "snapshot")
+        if name not in {facts["name"] for facts in known}:
+            raise NotFoundError(f"There is no app '{name}'. Deploy it with `app.deploy()`.")
+    return app
 
 
 def _rebuild_app(name: str | None, app_id: str) -> App:

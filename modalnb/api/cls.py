@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modalnb.api import current, display
 from modalnb.api.bases import Base, Declared, Reference, is_by_name, named
 from modalnb.api.decorators import check_batched, marked_fields
+from modalnb.api.hydrating import Hydratable
 from modalnb.api.instance import Method, Obj, OwnMethod
 from modalnb.api.members import members_of, refuse_batches_among
 from modalnb.api.options import Optioned
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _OF_INSTANCES = ("explain", "get_current_stats", "snapshot", "update_autoscaler")
 
 
-class Cls(Optioned):
+class Cls(Optioned, Hydratable):
     """A class whose methods run in containers; made by ``@app.cls`` or :meth:`from_name`.
 
     Calling it with the values of its parameters makes an instance.
@@ -89,10 +90,8 @@ class Cls(Optioned):
         """
         return Cls(named(app_name, name, is_class=True))
 
-    def hydrate(self) -> Cls:
-        """Look the class up now instead of at first use; returns itself."""
+    def _look_up(self) -> None:
         self._interface()
-        return self
 
     def __call__(self, *misused: Any, **parameters: Any) -> Obj:
         if misused:

@@ -10,20 +10,17 @@ from typing import Any
 
 from modalnb import messages as m
 from modalnb.api import current, display, gpu_fallback, mapping, tracebacks, viewing, web_url
+from modalnb.api.autoscaler import Autoscaler
 from modalnb.api.bases import Base, Declared, Reference, named
 from modalnb.api.call import FunctionCall, new_call_id
 from modalnb.api.decorators import check_batched
+from modalnb.api.hydrating import Hydratable
 from modalnb.api.options import Optioned
 from modalnb.api.printing import Sink
 from modalnb.api.scaling import Scalable
 from modalnb.api.streaming import Stream
 from modalnb.api.twin import twin
-from modalnb.api.waiting import (
-    Ticket,
-    retry_refused,
-    retry_refused_async,
-    value_of,
-)
+from modalnb.api.waiting import Ticket, retry_refused, retry_refused_async, value_of
 from modalnb.configuration import config
 from modalnb.exception import InvalidError
 from modalnb.payload import envelope
@@ -36,7 +33,7 @@ from modalnb.variants import PLAIN, Variant
 PATIENCE_SECONDS = 10.0
 
 
-class Function(Scalable, Optioned):
+class Function(Scalable, Optioned, Hydratable):
     """A function that runs in containers; made by ``@app.function`` or :meth:`from_name`.
 
     It is not callable: say where it shall run with :meth:`remote`, :meth:`local`, :meth:`map` …
@@ -100,10 +97,13 @@ class Function(Scalable, Optioned):
         """
         return Function(named(app_name, name, is_class=False))
 
-    def hydrate(self) -> Function:
-        """Look the function up now instead of at first use; returns itself."""
+    def _look_up(self) -> None:
         self._pool_id(current.stub())
-        return self
+
+    @property
+    def autoscaler(self) -> Autoscaler:
+        """The settings of the pool, to look at and to change."""
+        return Autoscaler(self)
 
     @property
     def _raw(self) -> Callable[..., Any] | None:

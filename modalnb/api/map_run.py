@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from modalnb import messages as m
 from modalnb.api.feeding import Feeder
 from modalnb.api.printing import Sink
 from modalnb.api.viewing import View
-from modalnb.api.waiting import FIRST_DELAY, MAX_DELAY, cancelled, error_of, resolve, value_of
+from modalnb.api.waiting import (
+    FIRST_DELAY,
+    MAX_DELAY,
+    cancelled,
+    error_of,
+    resolve,
+    unmasked,
+    value_of,
+)
 from modalnb.payload import envelope
 from modalnb.payload.shared_memory import Depot
 from modalnb.plane.stub import Stub
@@ -78,7 +86,8 @@ class MapRun:
         self._ready: dict[int, Output] = {}
         self._next = 0
         self._failure: Output | None = None
-        self._batch: Iterator[Output] = iter(())
+        #: Outputs that the consumer is about to take.
+        self._batch: deque[Output] = deque()
         self._is_fed = False
         self._error: BaseException | None = None
         self._is_closed = False
@@ -115,7 +124,7 @@ class MapRun:
     def _room(self) -> int:
         if self._bytes > MAX_BYTES and self.on_way:
             return 0
-        return WINDOW - max(self.on_way, len(self._ready))
+        return WINDOW - max(self.on_way, len(self._ready) + len(self._batch))
 
     def wait_room(self) -> bool:
         """Block until one more input may be on the way; False if none is wanted any more."""
@@ -184,6 +193,9 @@ class MapRun:
             self._retry.cancel()
             self._push()
         with self._changed:
+            if self._is_closed:
+                self._discard(outputs)
+                return
             for output in outputs:
                 payload = self._on_way.pop(output[0], self)
                 if payload is self:
@@ -236,7 +248,7 @@ class MapRun:
     def next(self) -> Any:
         """The next result; StopIteration when there are no more."""
         while True:
-            for output in self._batch:
+            if (output := self._take()) is not None:
                 return self._value(output)
             if not self._refill():
                 raise StopIteration
@@ -247,7 +259,7 @@ class MapRun:
     async def next_async(self) -> Any:
         """The next result; StopAsyncIteration when there are no more."""
         while True:
-            for output in self._batch:
+            if (output := self._take()) is not None:
                 return self._value(output)
             if not self._refill():
                 raise StopAsyncIteration
@@ -259,6 +271,15 @@ class MapRun:
             if not can_take:
                 await asyncio.wait([waiter], timeout=PROGRESS_SECONDS)
             self._show()
+
+    def _take(self) -> Output | None:
+        try:
+            output = self._batch.popleft()
+        except IndexError:
+            return None
+        if not self._batch:
+            self._wake()
+        return output
 
     def _can_take(self) -> bool:
         if self._is_closed or self._error is not None or self._is_complete():
@@ -279,8 +300,7 @@ class MapRun:
                 raise error
             is_over = self._is_closed or (self._is_complete() and not self._ready)
         if batch:
-            self._batch = iter(batch)
-            self._wake()
+            self._batch.extend(batch)
             self._sink.flush()
         elif is_over:
             self.close()
@@ -300,9 +320,12 @@ class MapRun:
         return batch
 
     def _stopped_by(self) -> BaseException | None:
+        if self._is_closed:
+            # It was raised once; afterwards the map is over.
+            return None
         if self._failure is not None and not self._return_exceptions:
             _, status, payload = self._failure
-            return error_of(self._stub, self._function, status, payload)
+            return unmasked(error_of(self._stub, self._function, status, payload))
         return self._error
 
     def _value(self, output: Output) -> Any:
@@ -322,6 +345,10 @@ class MapRun:
             self._stub.send(m.CANCEL, call_id=self.call_id)
             self._call_soon(lambda: self.on_failed(cancelled(self._function)))
 
+    def _discard(self, outputs: Iterable[Output]) -> None:
+        for _, _, payload in outputs:
+            envelope.discard(payload, self._stub.depot)
+
     def close(self, error: BaseException | None = None) -> None:
         """Stop: cancel what has no result, throw away results that nobody took."""
         with self._changed:
@@ -329,11 +356,13 @@ class MapRun:
                 return
             self._is_closed = True
             is_complete = self._is_complete()
+            left = [*self._ready.values(), *self._batch]
+            self._ready.clear()
+            self._batch.clear()
             self._changed.notify_all()
         _open.pop(self.call_id, None)
         self._view.close(error)
         self._stub.close(self.call_id)
-        for _, _, payload in [*self._ready.values(), *self._batch]:
-            envelope.discard(payload, self._stub.depot)
+        self._discard(left)
         if not is_complete and self._added and not self._stub.is_closed:
             self._stub.send(m.CANCEL, call_id=self.call_id)

@@ -30,8 +30,9 @@ class MapResults:
     Nothing is read or sent before the first result is asked for.
     """
 
-    def __init__(self, function: Function, start: Callable[[], MapRun]) -> None:
-        self._function = function
+    def __init__(self, called: str, start: Callable[[], MapRun]) -> None:
+        #: The function and the method, as in ``square.map``.
+        self._called = called
         self._start = start
         self._run: MapRun | None = None
         self._is_used = False
@@ -40,7 +41,7 @@ class MapResults:
 
     def __iter__(self) -> Iterator[Any]:
         try:
-            refuse_in_coroutine(f"{self._function.name}.map")
+            refuse_in_coroutine(self._called)
         except InvalidError:
             self._is_used = True
             raise
@@ -94,18 +95,19 @@ class MapResults:
             self.close()
         else:
             warnings.warn(
-                f"The results of `{self._function.name}.map(...)` were never asked for, so "
+                f"The results of `{self._called}(...)` were never asked for, so "
                 "nothing has run. Iterate over them, or use `.for_each(...)`.",
                 RuntimeWarning,
                 stacklevel=2,
             )
 
     def __repr__(self) -> str:
-        return f"<results of {self._function.name}.map>"
+        return f"<results of {self._called}>"
 
 
 def _results(
     function: Function,
+    method: str,
     arguments: Iterable[Any] | AsyncIterator[Any],
     total: int | None,
     kwargs: dict[str, Any],
@@ -137,7 +139,7 @@ def _results(
         run.start(Feeder(arguments, kwargs, run))
         return run
 
-    return MapResults(function, start)
+    return MapResults(f"{function.name}.{method}", start)
 
 
 def _check_kwargs(kwargs: Any) -> dict[str, Any]:
@@ -198,6 +200,7 @@ def map_(
     arguments, total = zipped(input_iterators)
     return _results(
         function,
+        "map",
         arguments,
         total,
         _check_kwargs(kwargs or {}),
@@ -227,6 +230,7 @@ def starmap_(
     arguments, total = zipped((input_iterator,), unpack=True)
     return _results(
         function,
+        "starmap",
         arguments,
         total,
         _check_kwargs(kwargs or {}),

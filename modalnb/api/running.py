@@ -36,7 +36,7 @@ class RunningApp:
         app = self._app
         app._is_in_run = False
         if not self._detach:
-            app.stop()
+            app._stop()
             if self._opened_session:
                 current.close()
         # As in Modal, Ctrl-C inside the block ends it without a traceback.

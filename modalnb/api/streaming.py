@@ -13,7 +13,7 @@ from modalnb.api import viewing
 from modalnb.api.call import new_call_id
 from modalnb.api.printing import Sink
 from modalnb.api.twin import refuse_in_coroutine
-from modalnb.api.waiting import error_of, resolve
+from modalnb.api.waiting import error_of, resolve, unmasked
 from modalnb.exception import ResourceExhaustedError
 from modalnb.payload import envelope
 from modalnb.payload.failure import users_part
@@ -217,9 +217,9 @@ class StreamRun:
         status, payload = end
         # A failure is raised once; afterwards the stream is over.
         self._end = ("ok", None)
-        raise (
-            payload if status == "raise" else error_of(self._stub, self._function, status, payload)
-        )
+        if status == "raise":
+            raise payload
+        raise unmasked(error_of(self._stub, self._function, status, payload))
 
     def _tell(self) -> None:
         """Let the container make more."""

@@ -50,6 +50,15 @@ def cancelled(function: str) -> exception.InputCancelledError:
     return exception.InputCancelledError(f"An input of `{function}` was cancelled.")
 
 
+def unmasked(error: BaseException) -> BaseException:
+    """An exception that a loop would take for its end is shown as Python shows it of generators."""
+    if not isinstance(error, StopIteration | StopAsyncIteration):
+        return error
+    shown = RuntimeError(f"The function raised {type(error).__name__}: {error}")
+    shown.__cause__ = error
+    return shown
+
+
 def throttle_delays(limit: float) -> Iterable[float]:
     """Delays between tries while a queue is full: doubled each time, with jitter."""
     deadline = time.monotonic() + limit
