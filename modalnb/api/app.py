@@ -7,7 +7,7 @@ import re
 import uuid
 from typing import Any
 
-from modalnb.api import current, declaring, display, views
+from modalnb.api import current, declaring, display, views, watching
 from modalnb.api.declarations import Declarations
 from modalnb.api.registering import Registration
 from modalnb.api.running import RunningApp
@@ -153,6 +153,7 @@ class App(Declarations):
         await asyncio.to_thread(self._stop)
 
     def _stop(self) -> None:
+        watching.tell_stop(self.app_id)
         stub = self._registration.forget()
         if stub is not None and not stub.is_closed:
             ask(stub, "stop", app_id=self.app_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,9 @@ class Watch:
         self._stub = stub
         self.app_id = app_id
         self._seen = 0
+        #: Called before the app is stopped, for a last look.
+        self.before_stop: Callable[[], None] = lambda: None
+        _watches.setdefault(app_id, weakref.WeakSet()).add(self)
 
     @property
     def is_open(self) -> bool:
@@ -80,6 +84,16 @@ class Watch:
         of the last line that is known already.
         """
         return [tuple(line) for line in self._ask("tail", count=count, **which)]
+
+
+#: The watches of each app.
+_watches: dict[str, weakref.WeakSet[Watch]] = {}
+
+
+def tell_stop(app_id: str) -> None:
+    """The app is about to be stopped by this process."""
+    for watch in list(_watches.pop(app_id, ())):
+        watch.before_stop()
 
 
 def _with_maps(pool: PoolSnapshot) -> PoolSnapshot:

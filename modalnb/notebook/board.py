@@ -15,7 +15,7 @@ from modalnb.exception import Error
 from modalnb.notebook.cards import Card
 from modalnb.notebook.job import Job
 from modalnb.notebook.job_calls import CallView, Jobs
-from modalnb.notebook.mode import mode
+from modalnb.notebook.mode import is_attended, mode
 
 #: Calls that are over before show no card.
 PATIENCE_SECONDS = 0.3
@@ -25,14 +25,6 @@ LINGER_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
 
 CardMode = Literal["widgets", "plain", "none"]
-
-
-def is_attended(shell: Any) -> bool:
-    """Whether somebody sits at the notebook: front ends that run by themselves have no stdin."""
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None or os.environ.get("MODALNB_NONINTERACTIVE", "0") != "0":
-        return False
-    return bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin"))
 
 
 def card_mode(shell: Any) -> CardMode:

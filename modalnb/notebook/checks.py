@@ -11,8 +11,7 @@ from typing import Any
 from modalnb.api import current
 from modalnb.configuration import config
 from modalnb.exception import InvalidError
-from modalnb.notebook.board import is_attended
-from modalnb.notebook.mode import mode
+from modalnb.notebook.mode import is_attended, mode
 from modalnb.notebook.tables import Table
 
 _CELLS_WAIT = "widgets answer when the running cell has ended; update ipykernel to 7 or later"

@@ -15,6 +15,7 @@ from modalnb.notebook import render, text, words
 from modalnb.notebook.helm import Helm
 from modalnb.notebook.history import History
 from modalnb.notebook.mode import Mode, mode
+from modalnb.notebook.shown import Shown
 from modalnb.notebook.ticking import Pace, Ticker
 from modalnb.notebook.wire import Wire
 from modalnb.snapshot import PoolSnapshot
@@ -63,32 +64,45 @@ class Dashboard:
         self._heard_at = self._shown_at = time.monotonic()
         self._drawn_at = 0.0
         self._end = ""
+        self._shown = Shown()
+        self._listen()
 
     # -- showing -------------------------------------------------------------------------------
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        kind = mode()
-        self._look()
-        with self._lock:
-            if kind == "text":
-                return {"text/plain": text.dashboard_text(self.history, rate=self._rate)}
-            html = render.dashboard_html(self.history, rate=self._rate)
-        bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": html}
-        if kind in ("live", "basic"):
-            bundle.update(self._widgets(kind))
-            bundle["text/plain"] = repr(self)
-        return bundle
+    def _ipython_display_(self) -> None:
+        """Show in a way that lets the result take the place of the live view when it ends."""
+        self._shown.show(self._repr_mimebundle_())
+        if mode() == "html":
+            self._ticker.wake()
 
-    def _widgets(self, kind: Mode) -> dict[str, Any]:
-        """The bundle of the widgets, made at first use; the ticker takes over from here."""
-        if self._face is None:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        self._look()
+        kind = mode()
+        if kind in ("live", "basic") and self._face is None and not self._end:
             from modalnb.notebook.face import Face
 
             self._face = Face(self._on_page, is_live=kind == "live")
-        self._shown_at = self._heard_at = time.monotonic()
-        self._ticker.wake()
-        bundle: dict[str, Any] = self._face.root._repr_mimebundle_()
+        if self._face is not None:
+            self._shown_at = self._heard_at = time.monotonic()
+            self._ticker.wake()
+        return self._bundle(kind)
+
+    def _bundle(self, kind: Mode) -> dict[str, Any]:
+        """Everything that is known in all forms; the front end takes the best that it knows."""
+        if kind == "text":
+            return {"text/plain": self._text()}
+        bundle = {"text/plain": repr(self), "text/html": self._html()}
+        if self._face is not None:
+            bundle = {**self._face.root._repr_mimebundle_(), **bundle}
         return bundle
+
+    def _html(self, *, with_style: bool = True) -> str:
+        with self._lock:
+            return render.dashboard_html(self.history, rate=self._rate, with_style=with_style)
+
+    def _text(self) -> str:
+        with self._lock:
+            return text.dashboard_text(self.history, rate=self._rate)
 
     def __repr__(self) -> str:
         with self._lock:
@@ -100,22 +114,31 @@ class Dashboard:
     def to_html(self) -> str:
         """What is known now as self-contained HTML, for a file or a report."""
         self._look()
-        with self._lock:
-            return render.dashboard_html(self.history, rate=self._rate)
+        return self._html()
 
     def to_text(self) -> str:
         """What is known now as plain text."""
         self._look()
-        with self._lock:
-            return text.dashboard_text(self.history, rate=self._rate)
+        return self._text()
 
     def close(self) -> None:
-        """Take the dashboard away from all pages; what was seen stays in :attr:`history`."""
+        """End the live view: where it was shown stays a picture of what was seen."""
+        self._look()
         self._end = "closed"
-        self._ticker.wake()
         face, self._face = self._face, None
+        self._ticker.wake()
+        self._keep()
         if face is not None:
             face.close()
+
+    def _keep(self) -> None:
+        """Let notebooks save what is known now."""
+        if self._shown and (kind := mode()) != "text":
+            self._shown.update(self._bundle(kind))
+
+    def _before_stop(self) -> None:
+        self._look()
+        self._keep()
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -136,12 +159,18 @@ class Dashboard:
     def rebind(self, watch: Watch) -> None:
         """Go on with another engine."""
         self._watch, self._end = watch, ""
+        self._listen()
+
+    def _listen(self) -> None:
+        """Have a last look before the app is stopped, without being kept alive for that."""
+        before_stop = weakref.WeakMethod(self._before_stop)
+        self._watch.before_stop = lambda: (method := before_stop()) and method()
 
     def _tick(self) -> float | None:
         """One round of the ticker: do what was asked for, look, show; None if nobody looks."""
         face = self._face
         if face is None:
-            return None
+            return self._tick_picture()
         self._steer(face)
         self._look()
         news = self._answer(face)
@@ -154,6 +183,17 @@ class Dashboard:
             return None
         pause = self._pace.follow(is_news=news)
         return min(pause, self._helm.wait) if self._helm.wishes else pause
+
+    def _tick_picture(self) -> float | None:
+        """The same where there are no widgets: the outputs themselves are brought up to date."""
+        self._look()
+        if self._end or not self._shown or self.history.latest is None:
+            return None
+        with self._lock:
+            _, is_news = self._wire.delta(every=PICTURE_SECONDS)
+        if is_news:
+            self._keep()
+        return PICTURE_SECONDS
 
     def _is_lonely(self) -> bool:
         """Whether there was no sign of a page for so long that there can be none."""
@@ -274,9 +314,7 @@ class Dashboard:
         now = time.monotonic()
         if now - self._drawn_at >= PICTURE_SECONDS:
             self._drawn_at = now
-            with self._lock:
-                html = render.dashboard_html(self.history, rate=self._rate, with_style=False)
-            face.use_picture(html)
+            face.use_picture(self._html(with_style=False))
         pool = self._pool()
         return pool is not None and pool.demand > 0
 

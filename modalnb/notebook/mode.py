@@ -1,4 +1,4 @@
-"""Which form a dashboard takes here: live, basic widgets, a still picture, or text."""
+"""Which form views take here: live, basic widgets, a still picture, or text."""
 
 from __future__ import annotations
 
@@ -28,19 +28,28 @@ def mode() -> Mode:
         raise InvalidError(f"`{VARIABLE}` must be one of {', '.join(CHOICES)}; got {asked!r}.")
     if asked:
         return cast(Mode, asked)
-    if kernel() is None:
+    shell = _shell()
+    if getattr(shell, "kernel", None) is None:
         return "text"
-    if os.environ.get("MODALNB_NONINTERACTIVE", "0") != "0" or not _is_installed("ipywidgets"):
+    if not is_attended(shell) or not _is_installed("ipywidgets"):
         return "html"
     return "live" if _is_installed("anywidget") else "basic"
+
+
+def is_attended(shell: Any) -> bool:
+    """Whether somebody sits at the notebook: front ends that run by themselves have no stdin."""
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None or os.environ.get("MODALNB_NONINTERACTIVE", "0") != "0":
+        return False
+    # Voila runs the cells by itself, for somebody who looks at the page.
+    is_voila = os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
+    return is_voila or bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin"))
 
 
 def _is_installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def kernel() -> Any:
-    """The kernel that this process is, or None."""
+def _shell() -> Any:
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None)
+    return ipython.get_ipython() if ipython is not None else None

@@ -14,9 +14,10 @@ from IPython.core.error import UsageError
 from modalnb.api import printing
 from modalnb.exception import Error
 from modalnb.notebook import capture, errors
-from modalnb.notebook.board import card_mode, is_attended
+from modalnb.notebook.board import card_mode
 from modalnb.notebook.cell_jobs import CellJob
 from modalnb.notebook.job_calls import CallView
+from modalnb.notebook.mode import is_attended
 from modalnb.notebook.names import mentioned
 from modalnb.notebook.remote import DEFAULT_POOL, Draft, read
 from modalnb.notebook.session import NotebookSession

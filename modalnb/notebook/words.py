@@ -72,7 +72,8 @@ def states(pool: PoolSnapshot) -> str:
 
 def summary(pool: PoolSnapshot, rate: float) -> str:
     """The pool in one sentence, for the title of its picture and for screen readers."""
-    words = [states(pool), f"{pool.pending:,} pending and {pool.running:,} running inputs"]
+    inputs = f"{pool.pending:,} pending, {pool.running:,} running and {pool.done:,} done inputs"
+    words = [states(pool), inputs]
     if rate:
         words.append(f"{number(rate)} outputs a second")
     return f"{pool.function}: {'; '.join(words)}."

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from jupyter_client.manager import KernelManager
+from nbclient import NotebookClient
 
 import modalnb
 
@@ -126,7 +128,7 @@ def _show(page: Page) -> str:
     """Show a dashboard; returns the id of its charts."""
     page.finish(page.run(PRELUDE))
     page.finish(page.run("app.dashboard()"))
-    page.listen(lambda: any(name == "execute_result" for name, _ in page.heard))
+    page.listen(lambda: any(name == "display_data" for name, _ in page.heard))
     charts = page.find("AnyModel")
     page.send(charts, {"method": "custom", "content": {"kind": "hello"}})
     page.listen(lambda: page.custom(charts))
@@ -198,3 +200,28 @@ def _containers(page: Page, charts: str) -> list[str]:
         for pool in message.get("pools", [])
         for row in pool.get("containers", [])
     ]
+
+
+def test_result_is_kept_when_the_app_stops(page: Page) -> None:
+    """What a notebook saves is the last that was sent: a picture of how it ended."""
+    _show(page)
+    page.finish(page.run("list(square.map(range(20))); app.stop()"))
+    page.listen(lambda: any("20 done inputs" in _html(d) for n, d in page.heard if "update" in n))
+    page.listen(lambda: any(m["kind"] == "ended" for m in page.custom(page.find("AnyModel"))))
+
+
+def _html(content: dict[str, Any]) -> str:
+    return str(content["data"].get("text/html", ""))
+
+
+def test_notebook_that_runs_by_itself_keeps_a_picture_without_widgets(tmp_path: Path) -> None:
+    cells = [PRELUDE, "app.dashboard()", "list(square.map(range(20)))", "app.stop()"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", ROOT)
+        NotebookClient(notebook, kernel_name="python3", timeout=120).execute(cwd=str(tmp_path))
+    [shown] = [output for output in notebook.cells[1].outputs if "data" in output]
+    assert sorted(shown.data) == ["text/html", "text/plain"]
+    assert shown.data["text/plain"] == "<Dashboard of my-app: square>"
+    assert "20 done inputs" in shown.data["text/html"]
+    assert "widgets" not in notebook.metadata

@@ -44,8 +44,8 @@ def test_memory_is_in_mib_then_in_gib() -> None:
 
 
 def test_summary_tells_states_inputs_and_throughput() -> None:
-    facts = pool(containers=containers(busy=3, idle=1), pending=1200, running=3)
-    expected = "f: 4 containers: 3 busy, 1 idle; 1,200 pending and 3 running inputs"
+    facts = pool(containers=containers(busy=3, idle=1), pending=1200, running=3, done=5)
+    expected = "f: 4 containers: 3 busy, 1 idle; 1,200 pending, 3 running and 5 done inputs"
     assert words.summary(facts, 0.0) == f"{expected}."
     assert words.summary(facts, 8.5) == f"{expected}; 8.5 outputs a second."
     assert words.states(pool()) == "no containers"

@@ -26,6 +26,8 @@ class Store {
   constructor() {
     this.pools = new Map(); this.devices = new Map(); this.listeners = new Set();
     this.now = 0; this.clock = 0; this.every = 1; this.heard = performance.now(); this.ended = "";
+    // What was chosen last to look at, for views that are made anew.
+    this.look = { span: 60, isTable: false };
     this.fields = []; this.charts = []; this.logs = new Map(); this.copied = null;
   }
   // The plane's clock, as far as it can be known between two messages.

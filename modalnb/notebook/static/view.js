@@ -18,7 +18,7 @@ const chosen = (model, store) => store.pools.get(model.get("selected")) ?? store
 
 class View {
   constructor(model, store, el) {
-    Object.assign(this, { model, store, el, span: 60, cursor: null, isTable: false, open: null, number: ++numbers, spoken: 0 });
+    Object.assign(this, { model, store, el, cursor: null, open: null, number: ++numbers, spoken: 0 }, store.look);
     this.svgs = new Map(); this.tiles = new Map();
     const board = this.board = make("div", "modalnb-board", el, { role: "group", "aria-label": "modalnb dashboard" });
     const head = make("div", "modalnb-head", board);
@@ -26,8 +26,8 @@ class View {
     this.badge = make("span", "modalnb-badge", head);
     make("span", "modalnb-spacer", head);
     const spans = make("span", "modalnb-group", head, { role: "group", "aria-label": "time shown" });
-    this.spans = WINDOWS.map(([text, seconds]) => this.button(spans, text, () => { this.span = seconds; }));
-    this.tableButton = this.button(head, "table", () => { this.isTable = !this.isTable; });
+    this.spans = WINDOWS.map(([text, seconds]) => this.button(spans, text, () => { store.look.span = this.span = seconds; }));
+    this.tableButton = this.button(head, "table", () => { store.look.isTable = this.isTable = !this.isTable; });
     this.tabs = make("div", "modalnb-pools", board, { role: "group", "aria-label": "functions" });
     this.figures = make("div", "modalnb-figures", board);
     this.charts = make("div", "modalnb-charts", board, {
@@ -119,7 +119,7 @@ class View {
     const since = clockTime(store.date(store.now));
     put(this.badge, store.ended ? `ended: ${store.ended}` : isLost ? (store.now ? `disconnected since ${since}` : "connecting") : "live");
     this.badge.className = `modalnb-badge ${isLost ? "modalnb-lost" : "modalnb-live"}`;
-    this.board.classList.toggle("modalnb-old", isLost);
+    this.board.classList.toggle("modalnb-old", isLost && !store.ended);
     this.spans.forEach((node, i) => node.setAttribute("aria-pressed", WINDOWS[i][1] === this.span));
     this.tableButton.setAttribute("aria-pressed", this.isTable);
   }
