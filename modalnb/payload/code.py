@@ -99,9 +99,17 @@ def define(source: Callable[..., Any], name: str, carrier: Any = None) -> Defini
             "globals that it uses, and travels again whenever they change. Pass large data as "
             "arguments.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=_depth_of_user(),
         )
     return Definition(code=hashlib.sha256(blob).hexdigest()[:32], blob=blob, handles=tuple(met))
+
+
+def _depth_of_user() -> int:
+    """How far up the first frame is that is not ours, as `warnings.warn` in the caller counts."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and is_ours(frame.f_code.co_filename):
+        depth, frame = depth + 1, frame.f_back
+    return depth
 
 
 def load(blob: bytes) -> Any:

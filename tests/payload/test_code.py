@@ -100,8 +100,9 @@ def test_function_with_huge_globals_is_refused() -> None:
 def test_function_with_large_globals_is_sent_with_a_warning() -> None:
     names = _namespace("data = b'x' * (300 << 10)\ndef f(): return len(data)")
     current = _definitions(names["f"])
-    with pytest.warns(UserWarning, match="Function `f` takes more than 256 KiB"):
+    with pytest.warns(UserWarning, match="Function `f` takes more than 256 KiB") as caught:
         assert code.load(current().blob)() == 300 << 10
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_installed_packages_travel_by_reference() -> None:
