@@ -94,7 +94,7 @@ class Operator:
             expected = list(answer["names"])
             if answer["memory_limit"] is not None:
                 self.backend.limit_memory(expected, answer["memory_limit"])
-            self.backend.start(pool_id, expected)
+            self.backend.start(pool_id, expected, answer["hosts"])
 
     async def drain(self, container_ids: list[str]) -> None:
         """Let containers leave when their slots are free."""
@@ -135,6 +135,9 @@ class Operator:
 
     def _order_kill(self, what: tuple[str, str]) -> None:
         self.backend.kill(what[0])
+
+    def _order_greeted(self, what: tuple[str, str]) -> None:
+        self.backend.greeted(*what)
 
     def _order_lost(self, container_id: str) -> None:
         self.backend.lost(container_id)

@@ -158,7 +158,7 @@ class _Bound:
 
 def _bound(need: Need, free: float, memory: float) -> _Bound:
     bounds = [_Bound(more=max(0.0, free))]
-    if need.memory:
+    if need.memory and memory < math.inf:
         bounds.append(_Bound(more=max(0.0, memory // need.memory), words="the memory there is"))
     if need.devices is not None:
         bounds.append(_Bound(more=need.devices, words=need.words, is_devices=True))

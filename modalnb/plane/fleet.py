@@ -49,6 +49,8 @@ class Fleet:
         #: What a process that is leased again and again can see, once it was told.
         self._seen: dict[str, tuple[str, ...]] = {}
         self._equipped: set[str] = set()
+        #: When the first container that the operator had started came up on each host.
+        self._landed: dict[str, float] = {}
         self._cores = itertools.count()
 
     # -- news ------------------------------------------------------------------------------
@@ -87,10 +89,15 @@ class Fleet:
     def _gpu_pools(self) -> list[str]:
         return [pool.id for pool in self._plane.ledger.pools.values() if pool.settings.gpu]
 
-    def greeted(self, host: str, devices: Any, error: str | None) -> None:
-        """A container has said what its host has; those of the operator's host say nothing."""
-        if devices is not None:
-            self.tell(host, devices, error)
+    def greeted(self, container_id: str) -> None:
+        """A container has come up and said what its host has; the operator's own say nothing."""
+        facts = self._plane.hellos[container_id]
+        if facts.get("devices") is not None:
+            self.tell(facts["host"], facts["devices"], facts.get("device_error"))
+        expected = self._plane.ledger.containers.get(container_id)
+        if expected is not None and not self._plane.supply.tells_fates:
+            self._landed.setdefault(facts["host"], time.monotonic())
+            self._plane.supply.tell({"greeted": (container_id, facts["host"])})
 
     def ended(self, container_id: str) -> None:
         """The process of a container is no more: what it had is free."""
@@ -223,6 +230,10 @@ class Fleet:
             return True
         return self._assign(container_id, settings, facts["host"] if facts else self.operator_host)
 
+    def reserved_on(self, container_id: str) -> str | None:
+        """The host whose devices a container is to have."""
+        return next((device.host for device in self.book.held(container_id)), None)
+
     def _assign(self, container_id: str, settings: FunctionSettings, host: str | None) -> bool:
         only = self._seen.get(container_id)
         given = self.book.assign(container_id, settings.gpu, host=host, only=only)
@@ -238,6 +249,12 @@ class Fleet:
             return f"{host} has no {wish_words(settings.gpu)} free; there is {self.words()}"
         self._send_equipment(container_id, settings)
         return None
+
+    def is_astray(self, container_id: str) -> bool:
+        """Whether nobody could know on which host it would come up when it was started."""
+        container = self._plane.ledger.containers[container_id]
+        landed_at = self._landed.get(self._plane.hellos[container_id]["host"], -math.inf)
+        return not self.is_elastic and container.started_at <= landed_at
 
     def _send_equipment(self, container_id: str, settings: FunctionSettings) -> None:
         uuids = tuple(device.uuid for device in self.book.held(container_id))

@@ -73,7 +73,7 @@ class FromContainers:
         self._plane.addresses[container_id] = worker
         self._ids[worker] = container_id
         self._plane.hellos[container_id] = {"pid": pid, "host": host, **more}
-        self._plane.fleet.greeted(host, more.get("devices"), more.get("device_error"))
+        self._plane.fleet.greeted(container_id)
         send_at_once(self._plane.scheduler.stream_comms[worker])
         if container_id in self._plane.ledger.containers:
             self.prepare(container_id)
@@ -85,6 +85,9 @@ class FromContainers:
         pool = self._plane.ledger.containers[container_id].pool
         refusal = self._plane.fleet.equip(container_id, pool.settings)
         if refusal is not None:
+            if self._plane.fleet.is_astray(container_id):
+                # That is no failure of the function; the next one is put elsewhere.
+                self._plane.apply(ev.DrainAsked(container_ids=(container_id,)))
             self._refuse(container_id, pool.id, refusal)
             return
         self._plane.enactor.configure(container_id, pool.settings)

@@ -146,7 +146,7 @@ class PlanePlugin(SchedulerPlugin):
             if record is None:
                 self._no_function(caller, call_id, pool_id)
                 return
-            refusal = self.supply.refusal(record.name, record.effective)
+            refusal = self.supply.refusal(record.name, self.ledger.pools[record.pool_id].settings)
             if refusal is not None:
                 self._fail(caller, call_id, "ResourceUnavailableError", refusal)
                 return

@@ -98,6 +98,8 @@ class Supply:
 
     def refusal(self, function: str, settings: FunctionSettings) -> str | None:
         """Why no container of the function can ever be had here; None if one can."""
+        if not settings.gpu and settings.memory is None:
+            return None
         if self._plane.fleet.lacks(settings) and not settings.gpu_fallback:
             self._plane.fleet.refresh(older_than=0.0)
             return (
@@ -156,7 +158,7 @@ class Supply:
         plane = self._plane
         pool = plane.ledger.pools.get(pool_id)
         if pool is None:
-            return {"names": [], "memory_limit": None}
+            return {"names": [], "memory_limit": None, "hosts": {}}
         fresh = [name for name in container_ids if name not in plane.ledger.containers]
         room = self.grants()[pool_id].room
         if room is not None:
@@ -169,7 +171,11 @@ class Supply:
             plane.apply(ev.ContainerExpected(container_id=name, pool_id=pool_id))
             if is_here:
                 plane.from_containers.prepare(name)
-        return {"names": fresh, "memory_limit": pool.settings.memory_limit}
+        return {
+            "names": fresh,
+            "memory_limit": pool.settings.memory_limit,
+            "hosts": {name: host for name in fresh if (host := plane.fleet.reserved_on(name))},
+        }
 
     def _answer_drain(self, container_ids: list[str]) -> None:
         self._plane.apply(ev.DrainAsked(container_ids=tuple(container_ids)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
@@ -166,25 +167,36 @@ def make_peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 @pytest.fixture(scope="session")
 def ssh_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What asyncssh needs to log in to this machine, by an sshd with keys of its own."""
+    with run_sshd(tmp_path_factory.mktemp("sshd")) as options:
+        yield options
+
+
+@contextlib.contextmanager
+def run_sshd(folder: Path, *prefix: str, **env: str) -> Iterator[dict[str, Any]]:
+    """An sshd, as the command `prefix` starts it, whose processes have more in their environment.
+
+    Gives what asyncssh needs to log in.
+    """
     if SSHD is None:
         pytest.skip("sshd is missing: run `apt-get install openssh-server`")
-    folder = tmp_path_factory.mktemp("sshd")
     _write_keys(folder)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    settings = " ".join(f"{name}={value}" for name, value in {"PYTHONPATH": ROOT, **env}.items())
     (folder / "config").write_text(
         f"ListenAddress 127.0.0.1:{port}\n"
         f"HostKey {folder / 'host'}\n"
         f"AuthorizedKeysFile {folder / 'client.pub'}\n"
         f"PidFile {folder / 'pid'}\n"
-        f"SetEnv PYTHONPATH={ROOT}\n"
+        f"SetEnv {settings}\n"
         "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
     )
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd insists on it for root
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "config"], stderr=log)
+        command = [*prefix, SSHD, "-D", "-e", "-f", str(folder / "config")]
+        server = subprocess.Popen(command, stderr=log)
     try:
         _wait_for_port(port, server, folder / "log")
         yield {

@@ -107,6 +107,12 @@ def test_memory_that_pools_ask_for_bounds_their_containers_together() -> None:
     )
 
 
+def test_memory_bounds_nothing_where_it_is_not_known() -> None:
+    world = World()
+    world.define()
+    assert grants(pools_of(world), {"a/f": Need(memory=600)}, Capacity())["a/f"].room is None
+
+
 def test_devices_bound_a_pool_and_leave_its_share_to_others() -> None:
     world = World()
     world.define("a/f")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from modalnb.core.capacity import Capacity
@@ -41,8 +41,11 @@ class Backend(Protocol):
     def names(self, pool_id: str, count: int, unassigned: list[str]) -> list[str]:
         """The ids of the next `count` containers of a pool, or fewer if there is no more room."""
 
-    def start(self, pool_id: str, names: list[str]) -> None:
-        """Begin to start these containers; returns at once."""
+    def start(self, pool_id: str, names: list[str], hosts: Mapping[str, str]) -> None:
+        """Begin to start these containers, some on given hosts; returns at once."""
+
+    def greeted(self, name: str, host: str) -> None:
+        """A container has come up on this host."""
 
     def stop(self, names: list[str]) -> None:
         """End these containers, which run nothing; returns at once."""

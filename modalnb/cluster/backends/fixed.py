@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from modalnb.cluster.backends.base import OnEnded
 from modalnb.core.capacity import Capacity
@@ -33,8 +33,11 @@ class FixedBackend:
         del unassigned[:count]
         return chosen
 
-    def start(self, pool_id: str, names: list[str]) -> None:
+    def start(self, pool_id: str, names: list[str], hosts: Mapping[str, str]) -> None:
         """They run already."""
+
+    def greeted(self, name: str, host: str) -> None:
+        """Where workers are is not ours to say."""
 
     def stop(self, names: list[str]) -> None:
         """Workers of somebody else's are not ours to end."""

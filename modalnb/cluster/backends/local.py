@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -228,14 +228,14 @@ class LocalBackend(SpecBackend):
             self._spare = None
         return [*taken, *super().names(pool_id, count - len(taken), unassigned)]
 
-    def start(self, pool_id: str, names: list[str]) -> None:
+    def start(self, pool_id: str, names: list[str], hosts: Mapping[str, str]) -> None:
         """Fork those that do not run yet, and the next spare."""
         fresh = [name for name in names if name not in self._own]
         if self._keeps_spare and self._spare is None:
             self._spare = super().names(f"/{SPARE}", 1, [])[0]
             fresh.append(self._spare)
         if fresh:
-            super().start(pool_id, fresh)
+            super().start(pool_id, fresh, hosts)
 
     def kill(self, name: str) -> None:
         """End a process whatever it does."""

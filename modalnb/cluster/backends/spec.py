@@ -12,18 +12,18 @@ import itertools
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from distributed import Nanny, Worker
+from distributed import Nanny
 from distributed.core import Status
 from distributed.deploy.spec import ProcessInterface
 from distributed.utils import import_term
 
 from modalnb.cluster.backends.base import OnEnded, container_name
+from modalnb.cluster.backends.template import Spec, Template
 from modalnb.core.capacity import Capacity
-from modalnb.exception import ConnectionError
 from modalnb.messages import names_of_pool
 from modalnb.runtime.devices import DeviceReader, Reading
 
@@ -34,8 +34,6 @@ UNKNOWN_ROOM = 100
 #: A worker that is to end gets so many seconds to finish its start, and as many to leave.
 END_SECONDS = 8.0
 MAX_STORY = 2_000
-
-Spec = dict[str, Any]
 
 
 class SpecBackend:
@@ -52,7 +50,10 @@ class SpecBackend:
         self.cluster = cluster
         self.on_ended: OnEnded = lambda name, story, over_limit=False: None
         self.on_printed: Callable[[str, str], None] = lambda name, text: None
-        self._make_spec = make_spec or self._hosted(template_of(cluster))
+        self._make_spec = make_spec or self._hosted
+        self._template = Template(cluster) if make_spec is None else None
+        #: Where containers have to be.
+        self._wanted_hosts: Mapping[str, str] = {}
         self._capacity = capacity or Capacity(containers=UNKNOWN_ROOM, is_elastic=True)
         #: Reads the GPUs of this host, if that is where the containers are.
         self.reader: DeviceReader | None = None
@@ -61,11 +62,10 @@ class SpecBackend:
         self._own: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def _hosted(self, template: Callable[[str], Spec]) -> Callable[[str], Spec]:
-        return lambda name: {
-            "cls": HostedContainer,
-            "options": {"name": name, "spec": template(name), "backend": self},
-        }
+    def _hosted(self, name: str) -> Spec:
+        assert self._template is not None
+        spec = self._template.make(name, self._wanted_hosts.get(name))
+        return {"cls": HostedContainer, "options": {"name": name, "spec": spec, "backend": self}}
 
     def capacity(self) -> Capacity:
         """What the cluster can host, as far as it is known."""
@@ -83,14 +83,20 @@ class SpecBackend:
         function = names_of_pool(pool_id)[1]
         return [container_name(function, self._token, next(self._numbers)) for _ in range(count)]
 
-    def start(self, pool_id: str, names: list[str]) -> None:
+    def start(self, pool_id: str, names: list[str], hosts: Mapping[str, str]) -> None:
         """Add the workers to what the cluster shall have."""
+        self._wanted_hosts = hosts
         if self.cluster.status != Status.running:
             return
         for name in names:
             self._own.add(name)
             self.cluster.worker_spec[name] = self._make_spec(name)
         self.spawn(self._correct())
+
+    def greeted(self, name: str, host: str) -> None:
+        """A worker has come up on this host."""
+        if self._template is not None:
+            self._template.greeted(name, host)
 
     def stop(self, names: list[str]) -> None:
         """Take the workers out of what the cluster shall have."""
@@ -211,54 +217,3 @@ class HostedContainer(ProcessInterface):
             await cluster.scheduler_comm.retire_workers(
                 names=[self._name], close_workers=True, remove=True
             )
-
-
-def template_of(cluster: Any) -> Callable[[str], Spec]:
-    """How to specify one more worker of this cluster under a given name.
-
-    Raises
-    ------
-    ConnectionError
-        If the cluster has nothing that more workers could be modelled on.
-    """
-    models = [cluster.new_spec] if cluster.new_spec else list(cluster.worker_spec.values())
-    kind = type(cluster).__name__
-    if not models:
-        raise ConnectionError(
-            f"{kind} has no worker that containers could be modelled on. "
-            "Create it with at least one worker or one host."
-        )
-    if any(isinstance(m["cls"], type) and issubclass(m["cls"], Worker) for m in models):
-        raise ConnectionError(
-            f"The workers of this {kind} are threads of this process, where containers must be "
-            "processes. Create it with `processes=True`."
-        )
-    placed: dict[str, int] = {}
-
-    def make(name: str) -> Spec:
-        """A worker like the model, thus on the host, that has the fewest containers."""
-        for gone in placed.keys() - cluster.worker_spec.keys():
-            del placed[gone]
-        counts = [list(placed.values()).count(n) for n in range(len(models))]
-        placed[name] = counts.index(min(counts))
-        return _named(models[placed[name]], name)
-
-    return make
-
-
-def _named(model: Spec, name: str) -> Spec:
-    """A worker like `model`, one process and one thread, under this name."""
-    options = dict(model.get("options", {}))
-    if "kwargs" in options:
-        # SSHCluster: without a name of its own the remote worker is named by its address.
-        kwargs = {key: value for key, value in options["kwargs"].items() if key != "n_workers"}
-        options["kwargs"] = {**kwargs, "name": name, "nthreads": 1}
-        options["worker_class"] = "distributed.Worker"
-    else:
-        options["name"] = name
-    if hasattr(model["cls"], "job_script"):
-        # A job queue: one container is one job, without a nanny that would start it again.
-        options |= {"processes": 1, "nanny": False}
-    if "nthreads" in options:
-        options["nthreads"] = 1
-    return {"cls": model["cls"], "options": options}
