@@ -96,7 +96,8 @@ class Ticket:
 
     def on_outputs(self, outputs: list[tuple[int, str, Any]]) -> None:
         _, status, payload = outputs[0]
-        self.view.settled(outputs)
+        # Whoever looks at it sees one input, whatever its place among those of its call.
+        self.view.settled([(0, status, payload)])
         self._set((status, payload))
 
     def on_accepted(self) -> None:

@@ -225,7 +225,7 @@ def test_calls_of_one_function_share_the_card_of_their_cell(notebook: Notebook) 
         """
         import asyncio
         await asyncio.gather(*(nap.remote.aio(n) for n in range(12)))
-        [nap.spawn(n) for n in range(6)][-1].get()
+        nap.spawn_map(range(6)).get(index=5)
         """
     )
     assert len(cell.kinds("display_data")) == 1
