@@ -30,6 +30,7 @@ WORKS = (
     "queue_cost",
     "busy_kernel",
     "dashboard",
+    "web",
 )
 PACKAGES = ("distributed", "loky", "joblib", "numpy")
 

@@ -21,6 +21,7 @@ RELEASE    gateway → container    the lease is over
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from collections import deque
 from collections.abc import Callable
@@ -42,12 +43,14 @@ _JOINED = 16 * 1024
 _HEAD = struct.Struct(">IB")
 _CLOSED = (GONE, b"")
 
-Frame = tuple[int, bytes]
+#: Pieces of bodies are views of what was read, which the reader may not keep for long.
+Buffer = bytes | memoryview
+Frame = tuple[int, Buffer]
 
 pack: Callable[[Any], bytes] = msgpack.Packer(autoreset=True).pack
 
 
-def unpack(payload: bytes) -> Any:
+def unpack(payload: Buffer) -> Any:
     """Rebuild what :func:`pack` packed; sequences come back as tuples."""
     return msgpack.unpackb(payload, use_list=False)
 
@@ -92,7 +95,7 @@ class Channel(asyncio.Protocol):
         self._frames.appendleft((kind, payload))
         self._queued += len(payload)
 
-    def put(self, kind: int, payload: bytes = b"") -> None:
+    def put(self, kind: int, payload: Buffer = b"") -> None:
         """Let a reader of this end have a frame, as if it had arrived."""
         self._frames.append((kind, payload))
         self._queued += len(payload)
@@ -106,10 +109,11 @@ class Channel(asyncio.Protocol):
         if self._rest:
             data, self._rest = self._rest + data, b""
         at, end = 0, len(data)
+        view = memoryview(data)
         while at < end:
             kind, missing = self._body
             if missing:
-                piece = data[at : at + missing]
+                piece = view[at : at + missing]
                 at += len(piece)
                 self._take_piece(kind, missing - len(piece), piece)
                 continue
@@ -132,16 +136,16 @@ class Channel(asyncio.Protocol):
         if at < end:
             self._rest = data[at:]
 
-    def _take_piece(self, kind: int, missing: int, piece: bytes) -> None:
+    def _take_piece(self, kind: int, missing: int, piece: memoryview) -> None:
         self._body = (kind, missing)
         self._take(DATA if missing else kind, piece)
 
-    def _take(self, kind: int, payload: bytes) -> None:
+    def _take(self, kind: int, payload: Buffer) -> None:
         if kind == TAKE:
             if self.on_take is None:
                 self.close()
             else:
-                self.on_take(self, payload)
+                self.on_take(self, bytes(payload))
             return
         if kind == GONE and self.on_gone is not None:
             self.on_gone()
@@ -149,7 +153,7 @@ class Channel(asyncio.Protocol):
 
     # -- writing ---------------------------------------------------------------------------
 
-    def write(self, kind: int, payload: bytes = b"") -> None:
+    def write(self, kind: int, payload: Buffer = b"") -> None:
         """Send a frame; without effect once the connection is lost."""
         if self.is_closed:
             return
@@ -185,6 +189,10 @@ class Channel(asyncio.Protocol):
         # Transports of uvloop are no subclasses of asyncio's.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(HIGH_WATER)
+        bare = transport.get_extra_info("socket")
+        if bare is not None and bare.family == socket.AF_UNIX:
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                bare.setsockopt(socket.SOL_SOCKET, option, HIGH_WATER)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone: whoever waits for anything on it goes on."""

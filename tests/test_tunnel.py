@@ -34,10 +34,10 @@ async def _collect(channel: Channel, count: int) -> list[Frame]:
         if kind == tunnel.DATA:
             body += payload
         elif kind == tunnel.LAST:
-            frames.append((kind, body + payload))
+            frames.append((kind, body + bytes(payload)))
             body = b""
         else:
-            frames.append((kind, payload))
+            frames.append((kind, bytes(payload)))
     return frames
 
 

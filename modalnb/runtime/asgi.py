@@ -40,7 +40,8 @@ class HttpExchange:
             return {"type": "http.disconnect"}
         kind, payload = await self._channel.next()
         if kind in (tunnel.DATA, tunnel.LAST):
-            return {"type": "http.request", "body": payload, "more_body": kind == tunnel.DATA}
+            body, has_more = bytes(payload), kind == tunnel.DATA
+            return {"type": "http.request", "body": body, "more_body": has_more}
         self._is_gone = True
         return {"type": "http.disconnect"}
 

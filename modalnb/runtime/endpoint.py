@@ -71,7 +71,7 @@ class Endpoint:
             self._idle[place["path"]].append(channel)
         return count
 
-    async def _answer(self, channel: Channel, payload: bytes) -> None:
+    async def _answer(self, channel: Channel, payload: tunnel.Buffer) -> None:
         scope, body, has_more = tunnel.unpack(payload)
         scope["headers"] = list(scope["headers"])
         scope["state"] = self._lifespan.state.copy()

@@ -26,7 +26,7 @@ from modalnb.tunnel import RELEASE, Channel
 from modalnb.web.replies import ProblemError
 from modalnb.web.routes import Route
 
-KEEP_SECONDS = 0.02
+KEEP_SECONDS = 0.05
 MAX_SECONDS = 1.0
 SWEEP_SECONDS = 0.01
 REPORT_SECONDS = 0.25
@@ -204,11 +204,7 @@ class LeaseBook:
         self._asked.pop(lease, None)
         lease.channel = channel
         lease.opened_at = lease.used_at = time.monotonic()
-        if self._idle and not self._waiting:
-            # Others have served the request that this one was asked for, and still could.
-            self._end(lease)
-        else:
-            self._offer(lease)
+        self._offer(lease)
 
     def on_output(self, lease: Lease, status: str, payload: Any) -> None:
         """The input of the lease has ended, by itself or because its container died."""

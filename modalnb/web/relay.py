@@ -187,7 +187,7 @@ class Relay:
                 self._is_complete = True
                 await self._send({"type": "http.response.body", "body": payload})
             elif kind == tunnel.DONE:
-                return payload
+                return bytes(payload)
             elif kind == tunnel.EVENT:
                 await self._send(tunnel.unpack(payload))
             else:

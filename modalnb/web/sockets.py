@@ -89,7 +89,7 @@ class SocketRelay:
         while True:
             kind, payload = await channel.next()
             if kind == tunnel.DONE:
-                return payload
+                return bytes(payload)
             if kind != tunnel.EVENT:
                 return None
             event = tunnel.unpack(payload)

@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi import FastAPI, Header, HTTPException, Path, Query, Request, Response, WebSocket
+from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.websockets import WebSocketDisconnect
 
 import modalnb as modal
+
+
+class Item(BaseModel):
+    """What the store has."""
+
+    name: str
+    price: float | None = None
+    tags: list[str] = []
 
 
 def make_site() -> modal.App:
@@ -234,6 +243,36 @@ def make_site() -> modal.App:
         @modal.method()
         def sold(self):
             return self.log
+
+    @app.function(max_containers=1)
+    @modal.concurrent(max_inputs=10)
+    @modal.asgi_app()
+    def store():
+        """A small API with a schema, for a tester that reads it."""
+        web = FastAPI()
+        items: dict[int, Item] = {}
+
+        @web.get("/items")
+        async def every(limit: int = Query(default=10, ge=1, le=100)) -> list[Item]:
+            return list(items.values())[:limit]
+
+        @web.put("/items/{key}", responses={409: {"description": "there is another one"}})
+        async def put(item: Item, key: int = Path(ge=0, lt=2**31)) -> Item:
+            if key in items and items[key].name != item.name:
+                raise HTTPException(409, "there is another one")
+            items[key] = item
+            return item
+
+        @web.delete("/items/{key}", status_code=204, responses={404: {"description": "none"}})
+        async def delete(key: int = Path(ge=0, lt=2**31)) -> None:
+            if items.pop(key, None) is None:
+                raise HTTPException(404, "none")
+
+        @web.post("/upload")
+        async def upload(request: Request, note: str = Header(default="", max_length=20)) -> int:
+            return len(await request.body())
+
+        return web
 
     @app.function(max_containers=1)
     @modal.asgi_app()
