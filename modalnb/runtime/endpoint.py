@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modalnb import tunnel
+from modalnb.exception import ConnectionError
 from modalnb.runtime import asgi, context
 from modalnb.runtime.lifespan import Lifespan
 from modalnb.runtime.webapps import build_app
@@ -50,9 +51,10 @@ class Endpoint:
         """One input: answer the requests of its lease; returns how many there were."""
         try:
             channel = await self._enter(place)
-        except OSError:
-            # The gateway is gone, and with it whoever waited.
-            return 0
+        except OSError as error:
+            raise ConnectionError(
+                f"The container cannot reach the web gateway: {error}."
+            ) from error
         count = 0
         try:
             channel.write(tunnel.TAKE, secret)

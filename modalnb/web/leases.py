@@ -208,9 +208,11 @@ class LeaseBook:
 
     def on_output(self, lease: Lease, status: str, payload: Any) -> None:
         """The input of the lease has ended, by itself or because its container died."""
+        was_asked = lease in self._asked
         if status != "ok":
             lease.problem = self._problem_of(status, payload)
-        was_asked = lease in self._asked
+        elif was_asked:
+            lease.problem = ProblemError(502, f"A container of `{self.name}` did not come.")
         self._forget_lease(lease)
         if was_asked and lease.problem is not None:
             self._fail_oldest(lease.problem)

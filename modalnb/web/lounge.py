@@ -8,6 +8,7 @@ import socket
 import tempfile
 from typing import Any
 
+from modalnb.exception import ConnectionError
 from modalnb.tunnel import Channel
 from modalnb.web.leases import Lease
 
@@ -33,7 +34,7 @@ class Lounge:
         loop = asyncio.get_running_loop()
         self._servers.append(await loop.create_unix_server(self._channel, self.place["path"]))
         if address is not None:
-            context = security.get_listen_args("worker").get("ssl_context") if security else None
+            context = _context(security) if security is not None else None
             server = await loop.create_server(self._channel, address, 0, ssl=context)
             self._servers.append(server)
             self.place |= {"address": address, "port": server.sockets[0].getsockname()[1]}
@@ -53,3 +54,21 @@ class Lounge:
         for server in self._servers:
             server.close()
         self._folder.cleanup()
+
+
+def _context(security: Any) -> Any:
+    """What makes both ends of a connection prove that they belong to this cluster.
+
+    Raises
+    ------
+    ConnectionError
+        If the credentials are not enough for that.
+    """
+    for role in ("worker", "scheduler", "client"):
+        context = security.get_listen_args(role).get("ssl_context")
+        if context is not None:
+            return context
+    raise ConnectionError(
+        "The credentials for the cluster have no certificate with which a web gateway could "
+        "listen. Give `security` a `tls_client_cert` and a `tls_client_key`."
+    )
