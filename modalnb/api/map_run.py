@@ -193,7 +193,7 @@ class MapRun:
             self._retry.cancel()
             self._push()
         with self._changed:
-            if self._is_closed:
+            if self._is_closed or self._error is not None:
                 self._discard(outputs)
                 return
             for output in outputs:
