@@ -341,7 +341,8 @@ class FunctionSettings:
     @property
     def capacity(self) -> int:
         """Inputs that one container should carry: slots, times what a batch takes."""
-        return self.target_inputs * (self.batch.max_batch_size if self.batch else 1)
+        slots = 1 if self.single_use else self.target_inputs
+        return slots * (self.batch.max_batch_size if self.batch else 1)
 
     @property
     def seconds_to_start(self) -> float:

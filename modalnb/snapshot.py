@@ -139,8 +139,13 @@ class PoolSnapshot:
     def headroom(self) -> int:
         """Free slots of the containers that take inputs."""
         ready = (c for c in self.containers if c.state in ("idle", "busy"))
-        room = self.max_inputs * self.max_batch_size
+        room = (1 if self.single_use else self.max_inputs) * self.max_batch_size
         return sum(max(0, room - c.running) for c in ready)
+
+    @property
+    def capacity(self) -> int:
+        """Inputs that one container should carry: slots, times what a batch takes."""
+        return (1 if self.single_use else self.target_inputs) * self.max_batch_size
 
     def to_dict(self) -> dict[str, Any]:
         """The same facts as plain values, ready for JSON."""

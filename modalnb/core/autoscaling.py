@@ -94,10 +94,10 @@ def _needed(pool: PoolSnapshot) -> _Plan:
     if not demand:
         return _Plan(desired=0, terms=("no inputs",))
     words = f"{pool.pending} pending + {running} running"
-    per_container = float(pool.target_inputs * pool.max_batch_size)
+    per_container = float(pool.capacity)
     terms = [f"{words} at {per_container:.0f} per container"]
     if pool.single_use:
-        terms = [f"{words}, each in a container of its own"]
+        terms = [f"{words} at {per_container:.0f} per container, which is used once"]
     elif pool.mean_duration is not None and pool.mean_boot is not None:
         turns = 1 + pool.mean_boot / max(pool.mean_duration, 1e-6)
         if turns >= 2:

@@ -11,7 +11,7 @@ from collections import Counter
 
 from modalnb.settings import BatchSettings
 
-#: An adaptive wait is kept while it is likelier than not to bring more inputs.
+#: An adaptive wait is kept while it can be expected to bring so many more inputs.
 WORTHWHILE_ARRIVALS = 0.5
 #: What the arrivals of the past weigh when there is news of them.
 FADING = 0.8
@@ -37,11 +37,12 @@ def seal_at(
     mean_gap : float, optional
         Mean seconds until more inputs arrive; None until it was measured.
     """
-    deadline = oldest + settings.wait
-    if waiting >= settings.max_batch_size or deadline <= now:
+    if waiting >= settings.max_batch_size:
         return now
-    is_hopeless = mean_gap is not None and deadline - now < WORTHWHILE_ARRIVALS * mean_gap
-    return now if settings.adaptive and is_hopeless else deadline
+    deadline = oldest + settings.wait
+    if settings.adaptive and mean_gap is not None:
+        deadline -= WORTHWHILE_ARRIVALS * mean_gap
+    return max(now, deadline)
 
 
 class Arrivals:

@@ -19,7 +19,7 @@ class CallBook:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.calls: dict[str, Call] = {}
-        #: The calls that need their caller: live ones, and durable ones that it has not closed.
+        #: The calls that need their caller: live ones, and durable ones that will get more of it.
         self.dependent: dict[str, dict[str, None]] = {}
         #: Calls that inputs wait for: live ones that they made, durable ones that they ask for.
         self.awaited: dict[str, Call] = {}
@@ -132,7 +132,7 @@ class CallBook:
                 del self.awaited[call.id]
 
     def _note_dependence(self, call: Call) -> None:
-        depends = call.kind == "live" or not call.closed
+        depends = call.kind == "live" or call.gets_more
         if depends and call.id in self.calls:
             self.dependent.setdefault(call.caller, {})[call.id] = None
         elif mates := self.dependent.get(call.caller):

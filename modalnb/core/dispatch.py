@@ -33,7 +33,7 @@ class Dispatch:
                 return
             if batch is None:
                 self._lease(container, pool.take(), now, out)
-            elif self._is_sealed(pool, batch, now):
+            elif pool.peek().runs_alone or self._is_sealed(pool, batch, now):
                 self._lease_batch(container, pool.take_batch(batch.max_batch_size), now, out)
             else:
                 return
@@ -76,8 +76,6 @@ class Dispatch:
         self._begin(container, [item], now, out)
         container.leases[lease] = item
         self.index(container)
-        if len(container.leases) > container.max_inputs:
-            self._ahead[container] = None
         out.run(container.id, lease, item)
 
     def _lease_batch(
@@ -110,9 +108,17 @@ class Dispatch:
             self._agenda.add(now + pool.settings.timeout, "overdue", container)
 
     def index(self, container: Container) -> None:
-        """Put a container where its load belongs, or out of the index if it takes nothing."""
+        """Put a container where its load belongs, or out of the index if it takes nothing.
+
+        Whoever holds inputs ahead is looked at from time to time, until it is found to be slow.
+        """
         held = container.held
         if held < container.ceiling:
             container.pool.slots.place(container, held)
         else:
             container.pool.slots.remove(container)
+        is_watched = held > container.max_inputs and container.prefetched
+        if is_watched and not container.is_slow and not container.is_killed:
+            self._ahead[container] = None
+        else:
+            self._ahead.pop(container, None)

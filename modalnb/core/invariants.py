@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
+from modalnb.core.agenda import Matter
 from modalnb.core.ledger import Ledger
 from modalnb.core.pools import Pool
 from modalnb.core.records import Call, Container
@@ -79,10 +81,13 @@ def _validate_pool(pool: Pool, calls: list[Call]) -> None:
     assert len(pool.slots) == indexed, "the index has only containers of the pool"
     assert pool.retrying == sum(len(call.retrying or ()) for call in calls)
     assert pool.retrying_live == sum(len(call.retrying or ()) for call in live)
-    batch = pool.settings.batch
-    if pool.ready and not pool.peek().is_suspect and batch is None:
-        free = pool.slots.emptiest_below(pool.settings.max_inputs)
-        assert free is None, "no input waits while a slot is free"
+    if pool.ready:
+        alone = pool.peek().runs_alone
+        free = pool.slots.emptiest_below(1 if alone else pool.settings.max_inputs)
+        if pool.settings.batch is None or alone:
+            assert free is None, "no input waits while a slot is free"
+        else:
+            assert free is None or pool.batch_at is not None, "a batch has a time when it goes"
 
 
 def _validate_container(container: Container) -> None:
@@ -124,7 +129,7 @@ def _owned(ledger: Ledger) -> list[Call | Container]:
 def _validate_dependents(ledger: Ledger) -> None:
     expected: dict[str, set[str]] = {}
     for call in ledger.calls.values():
-        if call.kind == "live" or not call.closed:
+        if call.kind == "live" or call.gets_more:
             expected.setdefault(call.caller, set()).add(call.id)
     found = {caller: set(calls) for caller, calls in ledger.book.dependent.items()}
     assert found == expected, "callers know the calls that need them"
@@ -132,18 +137,21 @@ def _validate_dependents(ledger: Ledger) -> None:
 
 def _validate_watches(ledger: Ledger) -> None:
     """What needs ticks is listed, and nothing else."""
-    ahead = {c.id for c in ledger.containers.values() if c.prefetched}
-    assert {c.id for c in ledger.leasing.ahead} == ahead
-    cancelled = {
-        lease: container
-        for container in ledger.containers.values()
-        for lease, item in container.leases.items()
-        if item is None and not container.is_killed
-    }
-    watched = {lease: container for lease, (_, container) in ledger.leasing.grace.items()}
-    assert watched == cancelled, "cancelled inputs are watched until they leave their slots"
-    for container in ledger.containers.values():
-        assert container.is_guarded or not container.leases or container.is_killed
+    times: set[tuple[Matter, Any]] = set()
+    for call in ledger.calls.values():
+        times |= {("retry", item) for item in call.retrying or ()}
     for pool in ledger.pools.values():
-        if pool.settings.batch and pool.ready and pool.slots.emptiest_below(1) is not None:
-            assert pool.batch_at is not None, "a batch that may go later has a time"
+        if pool.batch_at is not None:
+            times.add(("batch", pool))
+    for container in ledger.containers.values():
+        is_watched = container.prefetched and not container.is_slow and not container.is_killed
+        assert (container in ledger.leasing.ahead) == bool(is_watched)
+        if container.ready_at is None and not container.draining:
+            times.add(("start", container))
+        if container.is_killed:
+            continue
+        assert container.is_guarded or not container.leases, "what runs has a limit"
+        if container.is_guarded:
+            times.add(("overdue", container))
+        times |= {("cling", (container, lease)) for lease in container.unwanted_leases()}
+    assert times == ledger.agenda.matters(), "what has to be looked at has a time"

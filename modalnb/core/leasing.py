@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from modalnb.core.dispatch import Dispatch
 from modalnb.core.outbox import Outbox
 from modalnb.core.pools import Pool, mean
 from modalnb.core.records import Call, Container, Input
+from modalnb.settings import FunctionSettings
 
 #: An input that was lost with its container this often is given up.
 MAX_LOSSES = 8
@@ -40,8 +40,6 @@ class Leasing:
         self.containers: dict[str, Container] = {}
         #: Containers that hold inputs ahead.
         self.ahead: dict[Container, None] = {}
-        #: Leases on inputs that have their outcome: when their containers are ended, and these.
-        self.grace: dict[int, tuple[float, Container]] = {}
         self._dispatch = Dispatch(agenda, self.ahead)
 
     # -- a container's life ----------------------------------------------------------------
@@ -61,6 +59,7 @@ class Leasing:
             return
         pool = container.pool
         container.ready_at = container.idle_since = now
+        self.agenda.drop("start", container)
         pool.mean_boot = mean(pool.mean_boot, now - container.started_at)
         pool.boot_failures = 0
         self._dispatch.index(container)
@@ -75,11 +74,10 @@ class Leasing:
         del pool.containers[container.id]
         pool.slots.remove(container)
         self.ahead.pop(container, None)
-        self._forget_grace(container)
-        story = _story(container, event.story)
+        self._forget_times(container)
         if container.ready_at is None and not container.draining:
-            self._boot_failed(pool, story, event.failure, now, out)
-        self._requeue(container, story, event.over_limit, now, out)
+            self._boot_failed(pool, event.story, event.failure, now, out)
+        self._requeue(container, event, now, out)
         self.place(pool, now, out)
         out.pool_changed(pool.id)
 
@@ -91,13 +89,13 @@ class Leasing:
         if pool.boot_failures < MAX_BOOT_FAILURES or works or pool.deployed:
             return
         while pool.waiting:
-            if failure is not None:
-                self.book.settle(pool.take(), "error", failure, out)
-            else:
+            if failure is None:
                 self.book.settle(pool.take(), "lost", pool.boot_stories, out)
+            else:
+                self.book.settle(pool.take(), "error", failure, out)
 
     def _requeue(
-        self, container: Container, story: str, over_limit: bool, now: float, out: Outbox
+        self, container: Container, end: ev.ContainerLost, now: float, out: Outbox
     ) -> None:
         """Put the inputs of a lost container first again; only those that ran are charged.
 
@@ -105,7 +103,7 @@ class Leasing:
         """
         waited = set(container.waiting_leases())
         is_alone = len(container.leases) - len(waited) == 1
-        allowed = _losses_allowed(container) if over_limit and is_alone else MAX_LOSSES
+        allowed = _losses_allowed(container) if end.over_limit and is_alone else MAX_LOSSES
         for lease, item in reversed(container.leases.items()):
             if item is None:
                 continue
@@ -114,7 +112,7 @@ class Leasing:
                 # Which of them had ended unreported is not known, so none is above suspicion.
                 item.is_suspect = True
                 if lease not in waited:
-                    item.losses = (*item.losses, story)
+                    item.losses = (*item.losses, end.story)
                     item.was_alone = item.was_alone or is_alone
             if len(item.losses) >= (MAX_LOSSES if lease in waited else allowed):
                 self.book.settle(item, "lost", item.losses, out)
@@ -127,19 +125,19 @@ class Leasing:
             if container.draining:
                 continue
             container.draining = True
+            self.agenda.drop("start", container)
             self._dispatch.index(container)
             self._recall(container, out)
             if not container.leases:
                 out.retire(container.id, container.pool.id)
 
-    def kill(self, container: Container, out: Outbox, verdict: str = "") -> None:
+    def kill(self, container: Container, out: Outbox) -> None:
         """End a container with all that it executes; what has no outcome is queued again."""
         if container.is_killed:
             return
         container.draining = container.is_killed = True
-        container.verdict = verdict
         self._dispatch.index(container)
-        self._forget_grace(container)
+        self._forget_times(container)
         out.kill(container.id, container.pool.id)
         out.pool_changed(container.pool.id)
 
@@ -170,7 +168,7 @@ class Leasing:
                 continue
             item = container.pop(lease)
             if item is None:
-                self.grace.pop(lease, None)
+                self.agenda.drop("cling", (container, lease))
                 out.spent(payload)
                 continue
             pool.mean_duration = mean(pool.mean_duration, seconds)
@@ -202,8 +200,7 @@ class Leasing:
     def retry(self, item: Input, now: float, out: Outbox) -> None:
         """The time of the next attempt has come."""
         pool = item.call.pool
-        if not pool.end_retry(item):
-            return
+        pool.end_retry(item)
         pool.enqueue_front(item, now)
         self.place(pool, now, out)
         if pool.waiting:
@@ -222,13 +219,14 @@ class Leasing:
                 continue
             item = container.pop(lease)
             if item is None:
-                self.grace.pop(lease, None)
+                self.agenda.drop("cling", (container, lease))
             else:
                 pool.count_leased(item.call, -1)
                 pool.enqueue_front(item, now)
         if len(leases) < before:
             self._freed(container, now, out)
-        self._dispatch.index(container)
+        else:
+            self._dispatch.index(container)
         self.place(pool, now, out)
         if pool.waiting:
             out.pool_changed(pool.id)
@@ -238,8 +236,6 @@ class Leasing:
         pool = container.pool
         if container.is_watched:
             container.look_again()
-        if not container.prefetched:
-            self.ahead.pop(container, None)
         self._dispatch.index(container)
         if container.leases:
             return
@@ -257,17 +253,18 @@ class Leasing:
             self._dispatch.index(container)
             out.recall(container.id, waiting)
 
-    def resettle(self, pool: Pool) -> None:
+    def resettle(self, pool: Pool, before: FunctionSettings, now: float, out: Outbox) -> None:
         """The settings of a pool have changed: look again at what each container holds."""
+        has_new_timeout = pool.settings.timeout != before.timeout
         for container in pool.containers.values():
-            self._resettle(container)
-
-    def _resettle(self, container: Container) -> None:
-        if container.prefetched:
-            self.ahead[container] = None
-        else:
-            self.ahead.pop(container, None)
-        self._dispatch.index(container)
+            self._dispatch.index(container)
+            if has_new_timeout and ("overdue", container) in self.agenda:
+                self.agenda.add(now + OVERDUE_GRACE, "overdue", container)
+            if ("start", container) in self.agenda:
+                at = container.started_at + pool.settings.seconds_to_start
+                self.agenda.add(max(now, at), "start", container)
+        if pool.settings.single_use:
+            self.drain([c for c in pool.containers.values() if c.leases or c.done], out)
 
     def reslot(self, event: ev.SlotsChanged, now: float, out: Outbox) -> None:
         """A container has more or fewer slots; what it holds beyond them comes back."""
@@ -275,7 +272,7 @@ class Leasing:
         if container is None:
             return
         container.own_slots = event.slots
-        self._resettle(container)
+        self._dispatch.index(container)
         self._recall(container, out)
         self.place(container.pool, now, out)
 
@@ -285,28 +282,37 @@ class Leasing:
         """Cancel what containers hold of a call; a slot stays taken until its container says so."""
         for container in list(call.pool.containers.values()) if call.leased else ():
             cancelled = [n for n, item in container.leases.items() if item and item.call is call]
+            is_at_work = not set(cancelled) <= set(container.waiting_leases())
             for lease in cancelled:
-                self.book.settle(self._release(container, lease, now), "cancelled", None, out)
-            if cancelled:
-                out.cancel(container.id, cancelled)
-                if kill:
-                    self.kill(container, out, "it was ended with the call that it worked on")
+                self.book.settle(self._release(container, lease), "cancelled", None, out)
+            if stopped := self._give_grace(container, now):
+                out.cancel(container.id, stopped)
+            if kill and is_at_work:
+                self.kill(container, out)
 
-    def _release(self, container: Container, lease: int, now: float) -> Input:
+    def _release(self, container: Container, lease: int) -> Input:
         """Take the input out of a lease whose slot is not free yet."""
         item = container.leases[lease]
         assert item is not None
         container.leases[lease] = None
-        if not container.is_killed:
-            self.grace[lease] = (now + CANCEL_GRACE, container)
         item.call.pool.count_leased(item.call, -1)
         return item
+
+    def _give_grace(self, container: Container, now: float) -> list[int]:
+        """Leases that the container shall let go from now on, within some time."""
+        if container.is_killed:
+            return []
+        unwanted = container.unwanted_leases()
+        leases = [n for n in unwanted if ("cling", (container, n)) not in self.agenda]
+        for lease in leases:
+            self.agenda.add(now + CANCEL_GRACE, "cling", (container, lease))
+        return leases
 
     def overdue(self, event: ev.LeasesOverdue, now: float, out: Outbox) -> None:
         """Inputs have run too long: for their callers they are over, whatever their code does."""
         if container := self.containers.get(event.container_id):
             self._time_out(container, event.leases, now, out)
-            self.place(container.pool, now, out)
+            self._give_grace(container, now)
 
     def _time_out(
         self, container: Container, leases: Iterable[int], now: float, out: Outbox
@@ -314,8 +320,7 @@ class Leasing:
         limit = container.pool.settings.timeout
         for lease in leases:
             if container.leases.get(lease) is not None:
-                item = self._release(container, lease, now)
-                self._fail(item, "timeout", limit, now, out)
+                self._fail(self._release(container, lease), "timeout", limit, now, out)
 
     def in_time(self, event: ev.ContainerInTime, now: float, out: Outbox) -> None:
         """A container says that nothing in it is overdue; so it can speak."""
@@ -326,60 +331,50 @@ class Leasing:
     def stuck(self, event: ev.ContainerStuck, now: float, out: Outbox) -> None:
         """A container cannot stop what it executes."""
         if container := self.containers.get(event.container_id):
-            self.kill(container, out, "it was replaced to stop one of its inputs")
+            self.kill(container, out)
+
+    def clings(self, what: tuple[Container, int], now: float, out: Outbox) -> None:
+        """A container had time to let go of a lease, and did not."""
+        self.kill(what[0], out)
 
     def guard(self, container: Container, now: float, out: Outbox) -> None:
         """End a container that has not said that its inputs are overdue, though they are."""
-        container.is_guarded = False
-        if self.containers.get(container.id) is not container or container.is_killed:
-            return
-        limit = container.pool.settings.timeout
-        since = {n: self._runs_since(container, item) for n, item in container.leases.items()}
-        late = [lease for lease, at in since.items() if now >= at + limit + OVERDUE_GRACE]
+        patience = container.pool.settings.timeout + OVERDUE_GRACE
+        waiting = set(container.waiting_leases())
+        until = {
+            lease: max(container.running_since or 0.0, item.since) + patience
+            for lease, item in container.leases.items()
+            if item is not None and lease not in waiting
+        }
+        late = [lease for lease, at in until.items() if at <= now]
         if late:
             self._time_out(container, late, now, out)
-            self.kill(container, out, f"it did not react when its timeout of {limit:g} s was over")
-        elif since:
-            container.is_guarded = True
-            self.agenda.add(min(since.values()) + limit + OVERDUE_GRACE, "overdue", container)
-
-    @staticmethod
-    def _runs_since(container: Container, item: Input | None) -> float:
-        """The latest time at which an input can have begun to execute."""
-        since = container.running_since or 0.0
-        return max(since, item.since) if item is not None else math.inf
+            self.kill(container, out)
+        container.is_guarded = bool(container.leases) and not container.is_killed
+        if container.is_guarded:
+            self.agenda.add(min(until.values(), default=now + patience), "overdue", container)
 
     def check_start(self, container: Container, now: float, out: Outbox) -> None:
         """End a container that is not ready though its time to start is over."""
-        if self.containers.get(container.id) is not container or container.ready_at is not None:
-            return
-        if container.draining:
-            return
         limit = container.pool.settings.seconds_to_start
-        why = f"it was not ready within its startup_timeout of {limit:g} s"
-        story = f"container {container.id}: {why}"
+        story = f"container {container.id}: it was not ready within {limit:g} s (startup_timeout)"
         self._boot_failed(container.pool, story, None, now, out)
-        self.kill(container, out, why)
+        self.kill(container, out)
 
-    def _forget_grace(self, container: Container) -> None:
+    def _forget_times(self, container: Container) -> None:
+        """Nothing has to be looked at any more for the sake of a container that ends."""
+        self.agenda.drop("start", container)
+        self.agenda.drop("overdue", container)
         for lease in container.leases:
-            self.grace.pop(lease, None)
+            self.agenda.drop("cling", (container, lease))
 
     def tick(self, now: float, out: Outbox) -> None:
-        """Recall what waits behind slow inputs; end what does not let go of others."""
+        """Recall what waits behind slow inputs."""
         for container in list(self.ahead):
             usual = PATIENCE_MEANS * (container.pool.mean_duration or 0.0)
             since = container.running_since
             if since is not None and now - since > PATIENCE_SECONDS + usual:
                 self._recall(container, out)
-        for lease, (deadline, container) in list(self.grace.items()):
-            if now >= deadline and lease in self.grace:
-                self.kill(container, out, "it did not let go of an input that was to stop")
-
-
-def _story(container: Container, story: str) -> str:
-    """How a container ended, with why it was ended if that is known."""
-    return f"{story}; {container.verdict}" if container.verdict else story
 
 
 def _losses_allowed(container: Container) -> int:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from modalnb.core import events as ev
-from modalnb.core.agenda import Agenda
+from modalnb.core.agenda import Agenda, Matter
 from modalnb.core.calls import CallBook
 from modalnb.core.leasing import Leasing
 from modalnb.core.outbox import Outbox
@@ -44,7 +44,7 @@ class Ledger:
         self.book = CallBook(limits or Limits())
         self.agenda = Agenda()
         self.leasing = Leasing(self.book, self.agenda)
-        self._stalls = StallWatch(self.book)
+        self._stalls = StallWatch(self.pools, self.book.awaited)
         self.calls = self.book.calls
         self.containers = self.leasing.containers
         #: Pools of functions that are no more.
@@ -71,6 +71,13 @@ class Ledger:
             ev.StallChecked: self._handle_stall_checked,
             ev.Tick: self._handle_tick,
         }
+        self._matters: dict[Matter, Callable[[Any, float, Outbox], None]] = {
+            "retry": self.leasing.retry,
+            "batch": self.leasing.batch_due,
+            "start": self.leasing.check_start,
+            "overdue": self.leasing.guard,
+            "cling": self.leasing.clings,
+        }
 
     def handle(self, event: ev.Event, now: float) -> list[ev.Instruction]:
         """Take in one event and return what the shell must do, in order."""
@@ -82,13 +89,11 @@ class Ledger:
 
     def wake_at(self, now: float) -> float | None:
         """The time at which a :class:`~modalnb.core.events.Tick` can next change anything."""
-        times = [now + PATIENCE_TICK] if self.leasing.ahead else []
-        if (next_at := self.agenda.next_at) is not None:
-            times.append(next_at)
-        if self.leasing.grace:
-            # Each gets the same time, so the first one that was noted comes first.
-            times.append(next(iter(self.leasing.grace.values()))[0])
-        return min(times, default=None)
+        next_at = self.agenda.next_at
+        if not self.leasing.ahead:
+            return next_at
+        soon = now + PATIENCE_TICK
+        return soon if next_at is None else min(soon, next_at)
 
     # -- pools -----------------------------------------------------------------------------
 
@@ -97,10 +102,10 @@ class Ledger:
         if pool is None:
             pool = self.pools[event.pool_id] = Pool(event.pool_id, event.settings)
         else:
-            pool.settings = event.settings
+            before, pool.settings = pool.settings, event.settings
             pool.is_leaving = False
             self.leaving.pop(pool.id, None)
-            self.leasing.resettle(pool)
+            self.leasing.resettle(pool, before, now, out)
             self.leasing.place(pool, now, out)
         pool.deployed = event.deployed
         out.pool_changed(event.pool_id)
@@ -122,6 +127,7 @@ class Ledger:
         for pool in list(self.leaving.values()):
             if not pool.calls and not pool.containers:
                 del self.pools[pool.id], self.leaving[pool.id]
+                self.agenda.drop("batch", pool)
                 out.pool_gone(pool.id)
 
     # -- calls -----------------------------------------------------------------------------
@@ -183,7 +189,10 @@ class Ledger:
             self.leasing.place(pool, now, out)
 
     def _cancel(self, call: Call, now: float, out: Outbox, *, kill: bool = False) -> None:
-        for item in [*call.pool.drop_waiting(call), *call.pool.drop_retrying(call)]:
+        retrying = call.pool.drop_retrying(call)
+        for item in retrying:
+            self.agenda.drop("retry", item)
+        for item in [*call.pool.drop_waiting(call), *retrying]:
             self.book.settle(item, "cancelled", None, out)
         self.leasing.cancel(call, now, out, kill=kill)
         self.book.abandon(call, out)
@@ -210,18 +219,13 @@ class Ledger:
         self.leasing.drain([c for c in named if c is not None], out)
 
     def _handle_stall_checked(self, event: ev.StallChecked, now: float, out: Outbox) -> None:
-        for item in self._stalls.check(event.full):
-            item.call.pool.drop_waiting_input(item)
+        if (item := self._stalls.check(event.full)) is not None:
+            pool = item.call.pool
+            pool.drop_waiting_input(item)
             self.book.settle(item, "stalled", None, out)
+            self.leasing.place(pool, now, out)
 
     def _handle_tick(self, event: ev.Tick, now: float, out: Outbox) -> None:
         for matter, thing in self.agenda.due(now):
-            if matter == "retry":
-                self.leasing.retry(thing, now, out)
-            elif matter == "batch":
-                self.leasing.batch_due(thing, now, out)
-            elif matter == "start":
-                self.leasing.check_start(thing, now, out)
-            else:
-                self.leasing.guard(thing, now, out)
+            self._matters[matter](thing, now, out)
         self.leasing.tick(now, out)

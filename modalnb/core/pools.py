@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from itertools import islice
 
 from modalnb.core.batching import Arrivals, BatchTally
 from modalnb.core.placement import SlotIndex
@@ -108,7 +108,8 @@ class Pool:
     def oldest(self) -> float:
         """Since when the first of the waiting inputs waits; only asked while these are few."""
         if self._oldest is None:
-            self._oldest = min(call.peek().since for call in self.ready)
+            # An input that was tried before is the first of its call and not the oldest.
+            self._oldest = min(i.since for call in self.ready for i in (*call.front, *call.fresh))
         return self._oldest
 
     def count_waiting(self, call: Call, change: int) -> None:
@@ -163,7 +164,9 @@ class Pool:
 
     def take(self) -> Input:
         """Take the next input: calls take turns, first in first out inside a call."""
-        call = next(iter(self.ready))
+        return self._take_of(next(iter(self.ready)))
+
+    def _take_of(self, call: Call) -> Input:
         item = call.pop()
         if call.waiting:
             self.ready.move_to_end(call)
@@ -175,15 +178,18 @@ class Pool:
 
     def take_batch(self, most: int) -> list[Input]:
         """Take the inputs of one batch, which run the same code; one that runs alone is alone."""
-        items = [self.take()]
-        code = items[0].call.code
-        if items[0].runs_alone:
-            return items
-        while self.ready and len(items) < most:
-            following = self.peek()
-            if following.runs_alone or following.call.code != code:
-                break
-            items.append(self.take())
+        first = self.peek()
+        if first.runs_alone:
+            return [self.take()]
+        turns = deque(c for c in islice(self.ready, most) if c.code == first.call.code)
+        items: list[Input] = []
+        while turns and len(items) < most:
+            call = turns.popleft()
+            if call.peek().runs_alone:
+                continue
+            items.append(self._take_of(call))
+            if call.waiting:
+                turns.append(call)
         return items
 
     def drop_waiting(self, call: Call) -> list[Input]:
@@ -212,16 +218,14 @@ class Pool:
         call.retrying[item] = None
         self.count_retrying(call, 1)
 
-    def end_retry(self, item: Input) -> bool:
-        """The wait of an input is over; False if it was cancelled meanwhile."""
+    def end_retry(self, item: Input) -> None:
+        """The wait of an input is over."""
         call = item.call
-        if call.retrying is None or item not in call.retrying:
-            return False
+        assert call.retrying is not None
         del call.retrying[item]
         self.count_retrying(call, -1)
-        return True
 
-    def drop_retrying(self, call: Call) -> Iterable[Input]:
+    def drop_retrying(self, call: Call) -> list[Input]:
         """Take out all inputs of a call that wait for their next attempt."""
         items = list(call.retrying or ())
         for item in items:

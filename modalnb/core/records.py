@@ -105,9 +105,14 @@ class Call:
         return len(self.front) + len(self.fresh)
 
     @property
+    def gets_more(self) -> bool:
+        """Its caller will put more inputs."""
+        return not self.closed or self.admitted < self.owed
+
+    @property
     def is_ended(self) -> bool:
         """Every input that there will ever be has its outcome."""
-        return self.closed and self.done == self.admitted >= self.owed
+        return self.done == self.admitted and not self.gets_more
 
     def push_front(self, item: Input) -> None:
         """Put one input before all others."""
@@ -153,7 +158,6 @@ class Container:
         "ready_at",
         "running_since",
         "started_at",
-        "verdict",
     )
 
     def __init__(self, container_id: str, pool: Pool, started_at: float) -> None:
@@ -183,8 +187,6 @@ class Container:
         self.draining = False
         #: It is being ended with all that it executes; implies `draining`.
         self.is_killed = False
-        #: Why it is being ended, in words.
-        self.verdict = ""
         #: The agenda has a time at which its inputs should have ended.
         self.is_guarded = False
         self.done = 0
@@ -209,7 +211,8 @@ class Container:
     def prefetched(self) -> int:
         """Inputs that wait inside the container; batches never do."""
         single = len(self.leases) - len(self._batch_of)
-        return max(0, single - self.max_inputs)
+        beyond = single + len(self._batches) - self.max_inputs
+        return max(0, min(single, beyond))
 
     def add_batch(self, items: dict[int, Input]) -> None:
         """Hold leases that share a slot."""
@@ -238,10 +241,22 @@ class Container:
 
     def waiting_leases(self) -> list[int]:
         """Leases behind the executing ones, in order."""
-        if not self.prefetched:
+        if not (waiting := self.prefetched):
             return []
-        single = [lease for lease in self.leases if lease not in self._batch_of]
-        return single[self.max_inputs :]
+        return [lease for lease in self.leases if lease not in self._batch_of][-waiting:]
+
+    def unwanted_leases(self) -> list[int]:
+        """Leases that nobody needs to end well: neither they nor others of their batch are wanted.
+
+        One input of a batch cannot be stopped without the others.
+        """
+        batch_of = self._batch_of
+        wanted = {batch_of.get(n) for n, item in self.leases.items() if item is not None}
+        return [
+            lease
+            for lease, item in self.leases.items()
+            if item is None and (lease not in batch_of or batch_of[lease] not in wanted)
+        ]
 
     def look_again(self) -> None:
         """Some lease has ended: whether it still executes a suspect input, cancelled or not."""

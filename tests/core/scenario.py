@@ -10,11 +10,11 @@ from typing import Any
 from modalnb.core import events as ev
 from modalnb.core.autoscaling import Decision, Memory, decide
 from modalnb.settings import AutoscalerSettings
-from tests.core.world import FakeContainer, World
+from tests.core.containers import FakeContainer
+from tests.core.world import World
 
 #: How often the live autoscaler looks when nothing wakes it.
 INTERVAL = 1.0
-TICK = 0.025
 
 
 class Scenario:
@@ -39,17 +39,18 @@ class Scenario:
         self.decisions: list[Decision] = []
         self._settings = settings
         self._memory = Memory()
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._agenda: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
         self._begun: set[int] = set()
         self._wake_at = float("inf")
+        self._tick_at = 0.0
         self._calls = 0
         self.configure(autoscaler)
         self.at(0.0, self._interval)
 
     # -- what happens ----------------------------------------------------------------------
 
-    def at(self, time: float, step: Callable[[], None]) -> None:
+    def at(self, time: float, step: Callable[[], object]) -> None:
         heapq.heappush(self._agenda, (time, next(self._order), step))
 
     def configure(self, autoscaler: AutoscalerSettings) -> None:
@@ -99,14 +100,22 @@ class Scenario:
             if container.is_retired or container.is_killed:
                 self.world.lose(container, "ended")
                 continue
-            for lease, _, _ in container.executing:
+            for (lease, _, _), *_ in container.slots:
                 if lease not in self._begun:
                     self._begun.add(lease)
                     self.at(self.world.now + self.service, self._finisher(container, lease))
+        self._plan_tick()
+
+    def _plan_tick(self) -> None:
+        """Look again when the ledger wants to."""
+        wake_at = self.world.ledger.wake_at(self.world.now)
+        if wake_at is not None and not self.world.now < self._tick_at <= wake_at:
+            self._tick_at = wake_at
+            self.at(wake_at, lambda: self.world.handle(ev.Tick()))
 
     def _finisher(self, container: FakeContainer, lease: int) -> Callable[[], None]:
         def finish() -> None:
-            leases = [job[0] for job in container.executing]
+            leases = [slot[0][0] for slot in container.slots]
             if lease in leases:
                 self.world.finish(container, seconds=self.service, position=leases.index(lease))
 
@@ -138,6 +147,5 @@ class Scenario:
         return boot
 
     def _interval(self) -> None:
-        self.world.handle(ev.Tick())
         self._decide()
         self.at(self.world.now + INTERVAL, self._interval)

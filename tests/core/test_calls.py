@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modalnb.core import events as ev
+from modalnb.core.ledger import PATIENCE_TICK
 from modalnb.settings import Limits
 from tests.core.world import World, settings
 
@@ -344,15 +345,11 @@ def test_more_inputs_at_once_after_a_change_of_settings(world: World) -> None:
     world.ready()
     world.put("map", 3)
     known = next(iter(world.ledger.containers.values()))
-    for container in world.containers.values():
-        container.max_inputs = 3
     world.define(max_inputs=3, target_inputs=3)
     assert (known.running, known.prefetched) == (3, 0)
-    for container in world.containers.values():
-        container.max_inputs = 1
     world.define()
     assert (known.running, known.prefetched) == (1, 2)
-    assert world.ledger.wants_ticks
+    assert world.ledger.wake_at(0.0) == PATIENCE_TICK
 
 
 def test_requests_that_shared_a_lease_count_as_done(world: World) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from modalnb.core import events as ev
+from modalnb.core.agenda import Matter
 from modalnb.core.invariants import validate
 from modalnb.core.ledger import Ledger
 from modalnb.core.pools import Pool
 from modalnb.core.records import Call, Container, Input
-from modalnb.settings import FunctionSettings
-from tests.core.world import World
+from modalnb.settings import FunctionSettings, Retries
+from tests.core.world import World, batches
 
 Damage = Callable[[Ledger], object]
 
@@ -30,7 +31,18 @@ def busy(ledger: Ledger) -> Container:
 
 
 def idle(ledger: Ledger) -> Container:
-    return next(c for c in ledger.containers.values() if not c.leases)
+    return next(c for c in ledger.containers.values() if c.pool.id == "a/g" and not c.leases)
+
+
+def forget_times(ledger: Ledger, matter: Matter) -> None:
+    for found, thing in ledger.agenda.matters():
+        if found == matter:
+            ledger.agenda.drop(found, thing)
+
+
+def swap_kind(pool: Pool) -> None:
+    pool.retrying_live -= 1
+    pool.retrying_durable += 1
 
 
 def change(owner: Callable[[Ledger], object], name: str, value: object) -> Damage:
@@ -79,7 +91,18 @@ DAMAGES: dict[str, Damage] = {
     "suspect is not watched": lambda ledger: setattr(lease_of(ledger), "is_suspect", True),
     "container has no pool": lambda ledger: pool_of(ledger).containers.clear(),
     "prefetch is not watched": lambda ledger: ledger.leasing.ahead.clear(),
-    "cancelled input is not watched": lambda ledger: ledger.leasing.grace.clear(),
+    "cancelled input is not watched": lambda ledger: forget_times(ledger, "cling"),
+    "running input has no limit": change(busy, "is_guarded", False),
+    "limit of a running input has no time": lambda ledger: forget_times(ledger, "overdue"),
+    "start has no time": lambda ledger: forget_times(ledger, "start"),
+    "retry has no time": lambda ledger: forget_times(ledger, "retry"),
+    "batch has no time": lambda ledger: setattr(ledger.pools["a/b"], "batch_at", None),
+    "time is for nothing": lambda ledger: ledger.agenda.add(1.0, "batch", pool_of(ledger)),
+    "pool counts a retry too many": count_up(pool_of, "retrying_durable"),
+    "pool mistakes a live retry for a durable one": lambda ledger: swap_kind(ledger.pools["a/r"]),
+    "input without a failure is tried again": lambda ledger: setattr(
+        next(iter(ledger.calls["again"].retrying or ())), "failures", 0
+    ),
     "slot is free while inputs wait": lambda ledger: pool_of(ledger).slots.place(busy(ledger), 0),
     "index has a stranger": lambda ledger: pool_of(ledger).slots.place(idle(ledger), 1),
     "pool that should be gone is not": lambda ledger: ledger.leaving.update(
@@ -89,8 +112,15 @@ DAMAGES: dict[str, Damage] = {
 
 
 def ledger_at_work() -> Ledger:
-    """One pool runs, holds ahead and queues; the other has a cancelled input and an idle slot."""
+    """Pools that run, hold ahead, queue, try again and gather a batch, with a slow cancel."""
     world = World()
+    world.define("a/b", batch=batches())
+    world.ready(pool_id="a/b")
+    world.put("batch", 2, pool_id="a/b")
+    world.define("a/r", retries=Retries(max_retries=1))
+    world.put("again", pool_id="a/r")
+    world.finish(world.ready(pool_id="a/r"), status="error")
+    world.expect("a/r")
     world.define("a/f")
     world.put("warm")
     world.finish(world.ready(), seconds=0.03)

@@ -6,7 +6,8 @@ import pytest
 
 from modalnb.core import events as ev
 from modalnb.core.leasing import MAX_BOOT_FAILURES, MAX_LOSSES
-from tests.core.world import SHORT, FakeContainer, World, indices, warm
+from tests.core.containers import FakeContainer
+from tests.core.world import SHORT, World, indices, warm
 
 
 @pytest.fixture
@@ -185,7 +186,7 @@ def test_container_of_a_pool_that_is_gone_is_ended(world: World) -> None:
 
 def test_container_that_nobody_expected_gets_to_work(world: World) -> None:
     world.put("one")
-    world.containers["new"] = FakeContainer("new", "a/f", 1, is_ready=True)
+    world.containers["new"] = FakeContainer("new", "a/f")
     assert runs(world.handle(ev.ContainerReady(container_id="new", pool_id="a/f"))) == ["new"]
 
 

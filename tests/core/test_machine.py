@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
@@ -10,16 +11,32 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from modalnb.core import events as ev
 from modalnb.core.autoscaling import Decision, Memory, decide
-from modalnb.settings import Limits
+from modalnb.settings import Limits, Retries
 from modalnb.snapshot import PoolSnapshot
-from tests.core.world import FakeContainer, World
+from tests.core.containers import FakeContainer, Key
+from tests.core.world import World, batches
 from tests.core.world import settings as autoscaler
 
-POOLS = ("a/f", "a/g")
-#: One input at a time, and several with a target below the maximum.
-WIDTHS = {"a/f": {}, "a/g": {"max_inputs": 3, "target_inputs": 2}}
+#: The functions, and the shapes that their settings may take while inputs are on their way.
+SHAPES: dict[str, list[dict[str, Any]]] = {
+    "a/one": [{"startup_timeout": 5.0}],
+    "a/wide": [
+        {"max_inputs": 3, "target_inputs": 2, "timeout": 20.0, "retries": Retries(max_retries=2)},
+        {"max_inputs": 1, "timeout": 0.5, "retries": Retries(max_retries=2, initial_delay=0)},
+    ],
+    "a/batch": [
+        {"batch": batches(4, 100), "retries": Retries(max_retries=1, initial_delay=0.05)},
+        {"batch": batches(3, 1000), "max_inputs": 2, "timeout": 20.0},
+        {"batch": batches(5, 1000, adaptive=True), "max_inputs": 2, "target_inputs": 2},
+        {"batch": batches(2, 0), "single_use": True},
+        {"max_inputs": 2, "retries": Retries(max_retries=3)},
+    ],
+    "a/once": [{"single_use": True, "startup_timeout": 1.0}, {"single_use": True}],
+}
+POOLS = tuple(SHAPES)
+CALLERS = ("alice", "bob")
 LIMITS = Limits(pending=20, total=25, pending_spawns=12)
-ROOM = 6
+ROOM = 8
 STEPS_TO_REST = 400
 
 
@@ -31,6 +48,8 @@ class Caller:
     name: str
     pool_id: str
     kind: ev.CallKind
+    code: str
+    parent: Key | None
     patient: bool
     total: int
     next: int = 0
@@ -46,34 +65,47 @@ class LedgerMachine(RuleBasedStateMachine):
         self.serial = 0
 
     @initialize(
-        warm=st.lists(st.integers(0, 2), min_size=2, max_size=2),
+        warm=st.lists(st.integers(0, 2), min_size=len(POOLS), max_size=len(POOLS)),
         seconds=st.sampled_from([0.0001, 0.005, 1.0]),
+        deployed=st.booleans(),
     )
-    def begin(self, warm: list[int], seconds: float) -> None:
-        """Two functions with some warm containers that have answered before."""
+    def begin(self, warm: list[int], seconds: float, deployed: bool) -> None:
+        """Functions with some warm containers that have answered before."""
         for pool_id, count in zip(POOLS, warm, strict=True):
-            self.world.define(pool_id, **WIDTHS[pool_id])
+            self.world.define(pool_id, deployed=deployed, **SHAPES[pool_id][0])
             for _ in range(count):
                 container = self.world.ready(pool_id=pool_id)
                 self.world.put(f"first-{container.name}", pool_id=pool_id)
+                self.world.advance(0.1)
                 self.world.finish(container, seconds=seconds)
 
     # -- callers ---------------------------------------------------------------------------
 
     @rule(
         pool_id=st.sampled_from(POOLS),
-        name=st.sampled_from(["alice", "bob"]),
+        name=st.sampled_from(CALLERS),
         kind=st.sampled_from(["live", "live", "durable"]),
+        code=st.sampled_from(["code", "code", "code", "other"]),
         patient=st.booleans(),
         total=st.integers(0, 12),
+        is_nested=st.booleans(),
     )
     def open_call(
-        self, pool_id: str, name: str, kind: ev.CallKind, patient: bool, total: int
+        self,
+        pool_id: str,
+        name: str,
+        kind: ev.CallKind,
+        code: str,
+        patient: bool,
+        total: int,
+        is_nested: bool,
     ) -> None:
         if pool_id not in self.world.ledger.pools:
             return
         self.serial += 1
-        caller = Caller(f"call-{self.serial}", name, pool_id, kind, patient, total)
+        running = [job[1:] for c in self.world.containers.values() for job in c.executing]
+        parent = running[-1] if running and is_nested else None
+        caller = Caller(f"call-{self.serial}", name, pool_id, kind, code, parent, patient, total)
         self.callers[caller.call_id] = caller
         self._put(caller, 0, total if not patient else total // 2)
 
@@ -121,6 +153,8 @@ class LedgerMachine(RuleBasedStateMachine):
             caller=caller.name,
             pool_id=caller.pool_id,
             kind=caller.kind,
+            code=caller.code,
+            parent=caller.parent,
             closed=not caller.patient,
             patient=caller.patient,
         )
@@ -143,16 +177,16 @@ class LedgerMachine(RuleBasedStateMachine):
             self.world.handle(ev.CallClosed(call_id=caller.call_id))
 
     @precondition(lambda self: self.callers)
-    @rule(data=st.data())
-    def cancel_call(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), kill=st.booleans())
+    def cancel_call(self, data: st.DataObject, kill: bool) -> None:
         caller = self.callers[data.draw(st.sampled_from(sorted(self.callers)))]
-        self.world.handle(ev.CallCancelled(call_id=caller.call_id))
+        self.world.cancel(caller.call_id, kill=kill)
         caller.is_over = True
         assert caller.call_id not in self.world.ledger.calls
         # What was on the way when it was cancelled is turned away.
         self._put(caller, max(1, caller.next), 2)
 
-    @rule(name=st.sampled_from(["alice", "bob"]))
+    @rule(name=st.sampled_from(CALLERS))
     def caller_goes(self, name: str) -> None:
         self.world.handle(ev.CallerGone(caller=name))
         for caller in self.callers.values():
@@ -173,9 +207,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.world.ready(data.draw(st.sampled_from(self._some(ready=False))))
 
     @precondition(lambda self: self._some(ready=False))
-    @rule(data=st.data())
-    def container_fails_to_start(self, data: st.DataObject) -> None:
-        self.world.lose(data.draw(st.sampled_from(self._some(ready=False))), "exit code 1")
+    @rule(data=st.data(), failure=st.sampled_from([None, b"ImportError"]))
+    def container_fails_to_start(self, data: st.DataObject, failure: Any) -> None:
+        container = data.draw(st.sampled_from(self._some(ready=False)))
+        self.world.lose(container, "exit code 1", failure)
 
     @precondition(lambda self: self._some(busy=True))
     @rule(
@@ -189,8 +224,22 @@ class LedgerMachine(RuleBasedStateMachine):
         self, data: st.DataObject, count: int, status: ev.Status, seconds: float, position: int
     ) -> None:
         container = data.draw(st.sampled_from(self._some(busy=True)))
-        count = min(count, len(container.jobs))
+        count = min(count, len(container.slots))
         self.world.finish(container, count, status=status, seconds=seconds, position=position)
+
+    @precondition(lambda self: self._some(busy=True))
+    @rule(data=st.data(), position=st.integers(0, 2))
+    def input_is_overdue(self, data: st.DataObject, position: int) -> None:
+        self.world.overdue(data.draw(st.sampled_from(self._some(busy=True))), position)
+
+    @precondition(lambda self: self._some(busy=True))
+    @rule(data=st.data())
+    def container_is_stuck(self, data: st.DataObject) -> None:
+        self.world.stuck(data.draw(st.sampled_from(self._some(busy=True))))
+
+    @rule(full=st.sets(st.sampled_from(POOLS)))
+    def stalls_are_checked(self, full: set[str]) -> None:
+        self.world.handle(ev.StallChecked(full=frozenset(full)))
 
     @precondition(lambda self: self._some(busy=True))
     @rule()
@@ -231,6 +280,8 @@ class LedgerMachine(RuleBasedStateMachine):
         done = dict(self.world.outcomes)
         self.world.outputs(name, [(lease, "ok", b"late", 1.0)])
         self.world.handle(ev.LeasesReturned(container_id="gone", leases=[lease]))
+        self.world.handle(ev.LeasesOverdue(container_id=name, leases=[lease]))
+        self.world.handle(ev.ContainerStuck(container_id="gone"))
         assert self.world.outcomes == done
 
     @precondition(lambda self: self._some())
@@ -257,24 +308,36 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # -- time and policy -------------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from([0.01, 0.1, 1.0, 6.0, 100.0]))
-    def time_passes(self, seconds: float) -> None:
-        self.world.now += seconds
-        self.world.handle(ev.Tick())
+    @rule(seconds=st.sampled_from([0.01, 0.1, 1.0, 6.0, 100.0]), is_late=st.booleans())
+    def time_passes(self, seconds: float, is_late: bool) -> None:
+        """The ledger is woken when it wants to be, or only afterwards."""
+        if is_late:
+            self.world.tick(seconds)
+        else:
+            self.world.advance(seconds)
 
     @rule(
+        data=st.data(),
         pool_id=st.sampled_from(POOLS),
         least=st.integers(0, 2),
         most=st.integers(2, 4),
         buffer=st.integers(0, 1),
         window=st.sampled_from([0.0, 0.5, 60.0]),
+        deployed=st.booleans(),
     )
     def change_settings(
-        self, pool_id: str, least: int, most: int, buffer: int, window: float
+        self,
+        data: st.DataObject,
+        pool_id: str,
+        least: int,
+        most: int,
+        buffer: int,
+        window: float,
+        deployed: bool,
     ) -> None:
-        self.world.define(
-            pool_id, autoscaler=autoscaler(least, most, buffer, window), **WIDTHS[pool_id]
-        )
+        limits = autoscaler(least, most, buffer, window)
+        shape = data.draw(st.sampled_from(SHAPES[pool_id]))
+        self.world.define(pool_id, deployed=deployed, autoscaler=limits, **shape)
 
     @rule(pool_id=st.sampled_from(POOLS), cancel=st.booleans())
     def remove_pool(self, pool_id: str, cancel: bool) -> None:
@@ -314,14 +377,14 @@ class LedgerMachine(RuleBasedStateMachine):
             self._work(step)
         assert not self.world.ledger.calls, self.world.ledger.calls
         for pool in self.world.ledger.pools.values():
-            assert (pool.waiting, pool.leased_live, pool.calls) == (0, 0, 0)
+            counts = (pool.waiting, pool.retrying, pool.leased_live, pool.calls)
+            assert counts == (0, 0, 0, 0)
         assert not self.world.ledger.book.dependent
         assert len(set(self.world.ended)) == len(self.world.ended)
 
     def _work(self, step: int) -> None:
         world = self.world
-        world.now += 10.0
-        world.handle(ev.Tick())
+        world.advance(10.0)
         for caller in self.callers.values():
             self._put_more(caller, 0, caller.total)
             if caller.call_id in world.ledger.calls and caller.next >= caller.total:
@@ -336,7 +399,7 @@ class LedgerMachine(RuleBasedStateMachine):
             else:
                 world.read_orders(container)
                 if container.jobs:
-                    world.finish(container, min(len(container.executing), 1))
+                    world.finish(container)
 
 
 def check_decision(pool: PoolSnapshot, decision: Decision, now: float) -> None:

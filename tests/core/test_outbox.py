@@ -20,7 +20,7 @@ def test_instructions_come_in_the_order_in_which_they_must_be_done() -> None:
     out.output("", "durable", "kept", 0, "ok", b"")
     out.output("alice", "live", "call", 0, "ok", b"")
     out.cancel("c1", [1])
-    out.run("c1", 2, Input(call, 0, b""))
+    out.run("c1", 2, Input(call, 0, b"", 0.0))
     out.accept("alice", "call", 1)
     out.refuse(call, 1, 2, Admission(admitted=0, limit="pending inputs", current=5, maximum=5))
     assert [type(instruction) for instruction in out.instructions()] == [
@@ -39,10 +39,10 @@ def test_instructions_come_in_the_order_in_which_they_must_be_done() -> None:
 def test_inputs_and_outputs_of_one_receiver_travel_together() -> None:
     out, call = Outbox(), call_of()
     for n in range(3):
-        out.run("c1", n, Input(call, n, b"in"))
+        out.run("c1", n, Input(call, n, b"in", 0.0))
         out.output("alice", "live", "call", n, "ok", b"out")
         out.pool_changed("a/f")
-    out.run("c2", 3, Input(call, 3, b"in"))
+    out.run("c2", 3, Input(call, 3, b"in", 0.0))
     first, second, outputs, changed = out.instructions()
     assert isinstance(first, ev.RunInputs)
     assert first.inputs == tuple((n, "call", n, "code", b"in") for n in range(3))

@@ -16,7 +16,7 @@ def pool_of(max_inputs: int = 1) -> Pool:
 
 def call_of(pool: Pool, name: str, count: int) -> Call:
     call = Call(name, pool, "code", "alice", "live")
-    pool.enqueue(call, [Input(call, n, b"") for n in range(count)])
+    pool.enqueue(call, [Input(call, n, b"", 0.0) for n in range(count)])
     return call
 
 
@@ -56,8 +56,8 @@ def test_enqueue_front_goes_before_the_others_of_its_call() -> None:
     pool = pool_of()
     call = call_of(pool, "a", 3)
     first, second = pool.take(), pool.take()
-    pool.enqueue_front(second)
-    pool.enqueue_front(first)
+    pool.enqueue_front(second, 1.0)
+    pool.enqueue_front(first, 1.0)
     assert pool.peek() is first
     assert taken(pool, 3) == [("a", 0), ("a", 1), ("a", 2)]
     assert call.waiting == 0
@@ -68,7 +68,7 @@ def test_enqueue_front_of_a_call_without_waiting_inputs_goes_first() -> None:
     call_of(pool, "a", 1)
     lost = pool.take()
     call_of(pool, "b", 1)
-    pool.enqueue_front(lost)
+    pool.enqueue_front(lost, 1.0)
     assert taken(pool, 2) == [("a", 0), ("b", 0)]
 
 
@@ -81,8 +81,8 @@ def test_enqueue_nothing_does_not_queue_the_call() -> None:
 def test_drop_waiting_takes_front_and_fresh_inputs_in_order() -> None:
     pool = pool_of()
     call = call_of(pool, "a", 2)
-    pool.enqueue_front(pool.take())
-    pool.enqueue(call, [Input(call, 2, b"")])
+    pool.enqueue_front(pool.take(), 1.0)
+    pool.enqueue(call, [Input(call, 2, b"", 0.0)])
     other = call_of(pool, "b", 1)
     assert [item.index for item in pool.drop_waiting(call)] == [0, 1, 2]
     assert (pool.waiting, list(pool.ready)) == (1, [other])
@@ -126,7 +126,7 @@ def test_look_again_watches_suspects_and_cancelled_inputs() -> None:
     pool = pool_of()
     container = Container("c", pool, 0.0)
     container.is_watched = container.is_taken = True
-    item = Input(call_of(pool, "a", 0), 0, b"")
+    item = Input(call_of(pool, "a", 0), 0, b"", 0.0)
     item.losses = ("killed",) * LOSSES_BEFORE_SOLITUDE
     assert item.runs_alone
     container.leases = {1: None}
