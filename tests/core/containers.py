@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ Job = tuple[int, str, int]
 Key = tuple[str, int]
 
 
-@dataclass(repr=False)
+@dataclass
 class FakeContainer:
     """Executes batches at once and single jobs in order, as far as it has slots for them."""
 
@@ -38,11 +39,10 @@ class FakeContainer:
     #: time at which the container is ended if it still holds them.
     live: dict[int, Fate] = field(default_factory=dict)
     zombies: dict[int, float] = field(default_factory=dict)
+    #: How many slots its own code wants.
+    own_slots: float = math.inf
     #: Inputs that have left its slots.
     done: int = 0
-
-    def __repr__(self) -> str:
-        return f"<{self.name} {self.jobs}>"
 
     @property
     def is_ready(self) -> bool:
@@ -69,6 +69,10 @@ class FakeContainer:
     def waiting(self) -> list[Job]:
         executing = self.executing
         return [job for job in self.jobs if job not in executing]
+
+    def reslot(self, most: int) -> None:
+        """Its function gives it so many slots at most."""
+        self.max_inputs = int(min(most, self.own_slots))
 
     def mates(self, lease: int) -> list[int]:
         """The leases of the batch of a lease; itself if it is in none."""

@@ -78,7 +78,7 @@ class Model:
         self.settings[event.pool_id] = event.settings
         self.deployed[event.pool_id] = event.deployed
         for container in self._of(event.pool_id):
-            container.max_inputs = event.settings.max_inputs
+            container.reslot(event.settings.max_inputs)
             if event.settings.single_use and (container.done or container.jobs):
                 container.is_draining = True
 
@@ -199,6 +199,11 @@ class Model:
     def _on_ContainerStuck(self, event: ev.ContainerStuck, answer: Any, now: float) -> None:
         if container := self.containers.get(event.container_id):
             self._kill(container)
+
+    def _on_SlotsChanged(self, event: ev.SlotsChanged, answer: Any, now: float) -> None:
+        if container := self.containers.get(event.container_id):
+            container.own_slots = event.slots
+            container.reslot(self.settings[container.pool_id].max_inputs)
 
     def _on_StallChecked(
         self, event: ev.StallChecked, answer: list[ev.Instruction], now: float

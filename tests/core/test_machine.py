@@ -201,15 +201,18 @@ class LedgerMachine(RuleBasedStateMachine):
             if c.is_ready == ready and not c.is_retired and (c.jobs or not busy)
         ]
 
+    def _pick(self, data: st.DataObject, containers: list[FakeContainer]) -> FakeContainer:
+        return self.world.containers[data.draw(st.sampled_from([c.name for c in containers]))]
+
     @precondition(lambda self: self._some(ready=False))
     @rule(data=st.data())
     def container_ready(self, data: st.DataObject) -> None:
-        self.world.ready(data.draw(st.sampled_from(self._some(ready=False))))
+        self.world.ready(self._pick(data, self._some(ready=False)))
 
     @precondition(lambda self: self._some(ready=False))
     @rule(data=st.data(), failure=st.sampled_from([None, b"ImportError"]))
     def container_fails_to_start(self, data: st.DataObject, failure: Any) -> None:
-        container = data.draw(st.sampled_from(self._some(ready=False)))
+        container = self._pick(data, self._some(ready=False))
         self.world.lose(container, "exit code 1", failure)
 
     @precondition(lambda self: self._some(busy=True))
@@ -223,19 +226,25 @@ class LedgerMachine(RuleBasedStateMachine):
     def finish_inputs(
         self, data: st.DataObject, count: int, status: ev.Status, seconds: float, position: int
     ) -> None:
-        container = data.draw(st.sampled_from(self._some(busy=True)))
+        container = self._pick(data, self._some(busy=True))
         count = min(count, len(container.slots))
         self.world.finish(container, count, status=status, seconds=seconds, position=position)
 
     @precondition(lambda self: self._some(busy=True))
     @rule(data=st.data(), position=st.integers(0, 2))
     def input_is_overdue(self, data: st.DataObject, position: int) -> None:
-        self.world.overdue(data.draw(st.sampled_from(self._some(busy=True))), position)
+        self.world.overdue(self._pick(data, self._some(busy=True)), position)
 
     @precondition(lambda self: self._some(busy=True))
     @rule(data=st.data())
     def container_is_stuck(self, data: st.DataObject) -> None:
-        self.world.stuck(data.draw(st.sampled_from(self._some(busy=True))))
+        self.world.stuck(self._pick(data, self._some(busy=True)))
+
+    @precondition(lambda self: self._some())
+    @rule(data=st.data(), slots=st.integers(1, 4))
+    def container_changes_its_slots(self, data: st.DataObject, slots: int) -> None:
+        containers = [*self._some(), *self._some(ready=False)]
+        self.world.reslot(self._pick(data, containers), slots)
 
     @rule(full=st.sets(st.sampled_from(POOLS)))
     def stalls_are_checked(self, full: set[str]) -> None:
@@ -250,13 +259,13 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._some(busy=True))
     @rule(data=st.data())
     def container_dies(self, data: st.DataObject) -> None:
-        self.world.lose(data.draw(st.sampled_from(self._some(busy=True))), "signal 9")
+        self.world.lose(self._pick(data, self._some(busy=True)), "signal 9")
 
     @precondition(lambda self: self._some(busy=True) and self._some())
     @rule(data=st.data(), boot=st.booleans())
     def poison_spreads(self, data: st.DataObject, boot: bool) -> None:
         """The same inputs lose one container after the other."""
-        pool_id = data.draw(st.sampled_from(self._some(busy=True))).pool_id
+        pool_id = self._pick(data, self._some(busy=True)).pool_id
         for _ in range(9):
             for container in self._some(busy=True):
                 if container.pool_id == pool_id:
@@ -267,9 +276,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.containers)
     @rule(data=st.data())
     def drain_container(self, data: st.DataObject) -> None:
-        names = sorted(name for name, c in self.world.containers.items() if not c.is_retired)
-        if names:
-            self.world.drain(self.world.containers[data.draw(st.sampled_from(names))])
+        left = [c for c in self.world.containers.values() if not c.is_retired]
+        if left:
+            self.world.drain(self._pick(data, left))
 
     @rule(data=st.data(), lease=st.integers(1, 50))
     def late_messages(self, data: st.DataObject, lease: int) -> None:
@@ -288,7 +297,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), pool_id=st.sampled_from(POOLS))
     def says_hello_twice(self, data: st.DataObject, pool_id: str) -> None:
         """A container stays with its pool and keeps what it holds."""
-        name = data.draw(st.sampled_from(self._some())).name
+        name = self._pick(data, self._some()).name
         if pool_id in self.world.ledger.pools:
             self.world.handle(ev.ContainerExpected(container_id=name, pool_id=pool_id))
             self.world.handle(ev.ContainerReady(container_id=name, pool_id=pool_id))

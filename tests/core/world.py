@@ -166,6 +166,10 @@ class World:
     def stuck(self, container: FakeContainer) -> list[ev.Instruction]:
         return self.handle(ev.ContainerStuck(container_id=container.name))
 
+    def reslot(self, container: FakeContainer, slots: int) -> list[ev.Instruction]:
+        """Code in the container changes how many inputs it takes at once."""
+        return self.handle(ev.SlotsChanged(container_id=container.name, slots=slots))
+
     def read_orders(self, container: FakeContainer) -> None:
         """The container obeys what was sent to it, as the real one does."""
         orders, container.orders = container.orders, []
@@ -362,7 +366,9 @@ class World:
                 waiting = self.model.waiting(pool.id)
                 assert len(waiting) < batch.max_batch_size, "a full batch waits"
                 times += [fate.since + batch.wait for fate in waiting]
-        assert not times or (wake_at is not None and wake_at <= min(times)), "it would sleep on"
+        if times:
+            assert wake_at is not None
+            assert wake_at <= max(self.now, min(times)), "it would sleep on"
 
 
 def _states(call: Call) -> dict[str, list[Any]]:
