@@ -93,18 +93,20 @@ class Scenario:
 
     def _settle(self) -> None:
         """Let policy and containers react until nothing more happens at this instant."""
-        while self.world.woken:
+        while self.world.woken or self._gone():
             self.world.woken.clear()
-            self._decide()
-        for container in list(self.world.containers.values()):
-            if container.is_retired or container.is_killed:
+            for container in self._gone():
                 self.world.lose(container, "ended")
-                continue
+            self._decide()
+        for container in self.world.containers.values():
             for (lease, _, _), *_ in container.slots:
                 if lease not in self._begun:
                     self._begun.add(lease)
                     self.at(self.world.now + self.service, self._finisher(container, lease))
         self._plan_tick()
+
+    def _gone(self) -> list[FakeContainer]:
+        return [c for c in self.world.containers.values() if c.is_retired or c.is_killed]
 
     def _plan_tick(self) -> None:
         """Look again when the ledger wants to."""
