@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from modalnb.core import events as ev
-from modalnb.core.leasing import CANCEL_GRACE, MAX_BOOT_FAILURES, MAX_LOSSES, OVERDUE_GRACE
+from modalnb.core.leasing import (
+    CANCEL_GRACE,
+    MAX_BOOT_FAILURES,
+    MAX_LIMIT_LOSSES,
+    MAX_LOSSES,
+    OVERDUE_GRACE,
+)
 from modalnb.settings import FunctionSettings
 from tests.core.containers import FakeContainer, Key
 
@@ -142,12 +148,15 @@ class Model:
         if container.ready_at is None and not container.is_draining:
             self._boot_failed(container.pool_id, event.failure)
         executing = {job[0] for job in container.executing}
+        allowed = MAX_LOSSES
+        if event.over_limit and len(executing) == 1:
+            allowed = MAX_LIMIT_LOSSES if container.done else 1
         for lease, fate in container.live.items():
             if container.is_killed or lease not in executing:
                 fate.excused += 1
             else:
                 fate.losses += 1
-            if fate.losses >= MAX_LOSSES:
+            if fate.losses >= (allowed if lease in executing else MAX_LOSSES):
                 fate.settle("lost")
             else:
                 fate.queue(now)

@@ -257,9 +257,10 @@ class LedgerMachine(RuleBasedStateMachine):
             self.world.read_orders(container)
 
     @precondition(lambda self: self._some(busy=True))
-    @rule(data=st.data())
-    def container_dies(self, data: st.DataObject) -> None:
-        self.world.lose(self._pick(data, self._some(busy=True)), "signal 9")
+    @rule(data=st.data(), over_limit=st.booleans())
+    def container_dies(self, data: st.DataObject, over_limit: bool) -> None:
+        container = self._pick(data, self._some(busy=True))
+        self.world.lose(container, "signal 9", over_limit=over_limit)
 
     @precondition(lambda self: self._some(busy=True) and self._some())
     @rule(data=st.data(), boot=st.booleans())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from modalnb.core import events as ev
 from modalnb.core.leasing import MAX_LIMIT_LOSSES
-from tests.core.world import FakeContainer, World, indices
+from tests.core.containers import FakeContainer
+from tests.core.world import World, indices
 
 
 @pytest.fixture
@@ -18,10 +18,7 @@ def world() -> World:
 
 def exceed(world: World, container: FakeContainer) -> None:
     """End a container for its memory."""
-    del world.containers[container.name]
-    for _, call_id, index in container.executing:
-        world.losses[call_id, index] = world.losses.get((call_id, index), 0) + 1
-    world.handle(ev.ContainerLost(container_id=container.name, story="too much", over_limit=True))
+    world.lose(container, "too much", over_limit=True)
 
 
 def test_input_that_was_alone_in_a_fresh_container_is_blamed_at_once(world: World) -> None:
@@ -47,7 +44,7 @@ def test_input_is_not_tried_in_ever_more_used_containers(world: World) -> None:
     for _ in range(MAX_LIMIT_LOSSES):
         assert not world.outcomes
         container = world.ready()
-        world.ledger.containers[container.name].done = 1
+        container.done = world.ledger.containers[container.name].done = 1
         exceed(world, container)
     assert world.outcomes["call", 0] == ("lost", ("too much",) * MAX_LIMIT_LOSSES)
 
@@ -59,4 +56,4 @@ def test_inputs_that_shared_a_container_are_not_told_apart() -> None:
     world.put("call", 2)
     exceed(world, container)
     assert not world.outcomes
-    assert world.losses == {("call", 0): 1, ("call", 1): 1}
+    assert [len(item.losses) for item in world.ledger.calls["call"].front] == [1, 1]

@@ -69,11 +69,11 @@ def test_container_that_is_drained_or_lost_while_it_starts_is_not_ended_once_mor
 
 
 def test_limit_is_that_of_an_input_unless_it_is_given(world: World) -> None:
-    world.define(timeout=7.0)
+    world.define(timeout=70.0)
     container = world.expect()
-    world.advance(6.9)
+    world.advance(69.9)
     assert not container.is_killed
-    world.advance(0.1)
+    world.advance(0.2)
     assert container.is_killed
 
 

@@ -124,11 +124,10 @@ class World:
         return container
 
     def lose(
-        self, container: FakeContainer, story: str = "killed", failure: Any = None
+        self, container: FakeContainer, story: str = "killed", failure: Any = None, **how: bool
     ) -> list[ev.Instruction]:
-        return self.handle(
-            ev.ContainerLost(container_id=container.name, story=story, failure=failure)
-        )
+        name = container.name
+        return self.handle(ev.ContainerLost(container_id=name, story=story, failure=failure, **how))
 
     def drain(self, *containers: FakeContainer) -> list[ev.Instruction]:
         for container in containers:
