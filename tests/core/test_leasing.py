@@ -282,3 +282,7 @@ def test_short_inputs_are_held_ahead_up_to_a_bound(world: World) -> None:
     container = warm(world, seconds=0.0)
     world.put("many", 500)
     assert len(container.jobs) == 1 + MAX_PREFETCH
+
+
+def test_slots_of_a_container_that_is_gone_change_nothing(world: World) -> None:
+    assert world.handle(ev.SlotsChanged(container_id="gone", slots=2)) == []

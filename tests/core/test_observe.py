@@ -1,7 +1,15 @@
 from __future__ import annotations
 
 from modalnb.core.capacity import Capacity, Need
-from modalnb.core.observe import Grant, container_stats, gauges, grants, pending, running
+from modalnb.core.observe import (
+    Grant,
+    container_stats,
+    gauges,
+    grants,
+    pending,
+    running,
+    usual_wait,
+)
 from modalnb.core.pools import Pool
 from modalnb.settings import Limits
 from tests.core.world import World, settings
@@ -155,3 +163,11 @@ def test_pool_with_one_device_keeps_it_while_it_has_inputs() -> None:
     granted = grants(pools_of(world), needs, Capacity(cores=8.0))
     assert granted["a/f"] == Grant(share=1, room=1, contended=True)
     assert granted["a/g"].room == 0
+
+
+def test_usual_wait_is_that_of_recent_inputs(world: World) -> None:
+    pool = world.ledger.pools["a/f"]
+    assert usual_wait(pool, 0.5) is None
+    pool.waits.extend([3.0, 1.0, 2.0, 4.0])
+    assert usual_wait(pool, 0.5) == 3.0
+    assert usual_wait(pool, 0.95) == 4.0
