@@ -165,7 +165,9 @@ def test_pool_with_one_device_keeps_it_while_it_has_inputs() -> None:
     assert granted["a/g"].room == 0
 
 
-def test_usual_wait_is_that_of_recent_inputs(world: World) -> None:
+def test_usual_wait_is_that_of_recent_inputs() -> None:
+    world = World()
+    world.define()
     pool = world.ledger.pools["a/f"]
     assert usual_wait(pool, 0.5) is None
     pool.waits.extend([3.0, 1.0, 2.0, 4.0])
