@@ -54,16 +54,27 @@ def open_pool(peer: str, function: Callable[..., Any], **options: Any) -> Iterat
 
 
 class Modalnb:
-    """This engine; `workers` containers are kept, so that all peers are equally warm."""
+    """This engine; `workers` containers are kept, so that all peers are equally warm.
+
+    `declared` are further settings of the function.
+    """
 
     def __init__(
-        self, function: Callable[..., Any], workers: int = WORKERS, wait: bool = True
+        self,
+        function: Callable[..., Any],
+        workers: int = WORKERS,
+        wait: bool = True,
+        **declared: Any,
     ) -> None:
         import modalnb
 
         self._app = modalnb.App("benchmark")
         self.function = self._app.function(
-            min_containers=workers, max_containers=workers, scaledown_window=600, cpu=0.1
+            min_containers=workers,
+            max_containers=workers,
+            scaledown_window=600,
+            cpu=0.1,
+            **declared,
         )(function)
         if wait:
             self.function.hydrate()

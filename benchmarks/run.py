@@ -29,6 +29,11 @@ WORKS = (
     "pending",
     "queue_cost",
     "busy_kernel",
+    "waits",
+    "batching",
+    "slow_batches",
+    "retry_storm",
+    "cancelling",
     "dashboard",
     "web",
 )
