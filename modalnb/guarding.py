@@ -106,6 +106,7 @@ _FIELDS: dict[str, Check] = {
     "app": _pair(_text, _text),
     "ask_id": _count,
     "blob": _optional(_payload),
+    "by": _optional(_pair(_text, _count)),
     "call_id": _text,
     "closed": _flag,
     "code": _optional(_text),

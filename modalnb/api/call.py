@@ -10,15 +10,14 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from modalnb import messages as m
 from modalnb.api import current, display, viewing
 from modalnb.api.call_graph import InputInfo, infos_of
+from modalnb.api.fetching import WINDOW, Fetch
 from modalnb.api.printing import Sink
 from modalnb.api.twin import static_twin, twin
-from modalnb.api.waiting import Ticket, ask, ask_async, value_of
+from modalnb.api.waiting import ask, ask_async, value_of
 from modalnb.exception import InvalidError
 from modalnb.payload.failure import users_part
-from modalnb.plane.stub import Stub
 
 PREFIX = "fc-"
 
@@ -116,46 +115,34 @@ class FunctionCall:
         """
         __tracebackhide__ = True
         try:
-            stub, ticket = self._watch(timeout, index)
-            with ticket.view:
-                try:
-                    outcome = ticket.wait(timeout)
-                finally:
-                    self._unwatch(stub, ticket)
-            return value_of(stub, self._function, *outcome, keep=True)
+            if timeout is not None and timeout <= 0:
+                return self._look(index)
+            with self._fetch(index) as fetch:
+                return fetch.value(0, timeout)
         except BaseException as error:
             raise error.with_traceback(users_part(error.__traceback__)) from error.__cause__
 
     @get.aio
     async def _get_aio(self, timeout: float | None = None, *, index: int = 0) -> Any:
         """The same for ``await``."""
-        stub, ticket = await asyncio.to_thread(self._watch, timeout, index)
-        with ticket.view:
-            try:
-                outcome = await ticket.wait_async(timeout)
-            finally:
-                self._unwatch(stub, ticket)
-        return value_of(stub, self._function, *outcome, keep=True)
+        if timeout is not None and timeout <= 0:
+            return await asyncio.to_thread(self._look, index)
+        with await asyncio.to_thread(self._fetch, index) as fetch:
+            return await fetch.value_async(0, timeout)
 
-    def _watch(self, timeout: float | None, index: int) -> tuple[Stub, Ticket]:
+    def _fetch(self, index: int, count: int = 1) -> Fetch:
         if isinstance(index, bool) or not isinstance(index, int) or index < 0:
             raise InvalidError(f"`index` must be an int of at least 0; got {index!r}.")
-        stub = current.stub()
-        if timeout is not None and timeout <= 0:
-            outcome = ask(stub, "output", call_id=self._object_id, index=index)
-            if outcome is None:
-                raise builtins.TimeoutError
-            ticket = Ticket(self._function, None)
-            ticket.on_outputs([(index, *outcome)])
-            return stub, ticket
-        view = viewing.of_call(self._function)
-        ticket = Ticket(self._function, self._sink, view)
-        view.opened(self._object_id, lambda: stub.send(m.CANCEL, call_id=self._object_id))
-        _watchers(stub).add(self._object_id, index, ticket)
-        return stub, ticket
+        view = viewing.of_call(self._function, count)
+        return Fetch(self._object_id, self._function, range(index, index + count), self._sink, view)
 
-    def _unwatch(self, stub: Stub, ticket: Ticket) -> None:
-        _watchers(stub).remove(self._object_id, ticket)
+    def _look(self, index: int) -> Any:
+        """The value that is there."""
+        stub = current.stub()
+        outcome = ask(stub, "output", call_id=self._object_id, index=index)
+        if outcome is None:
+            raise builtins.TimeoutError
+        return value_of(stub, self._function, *outcome, keep=True)
 
     @twin
     def iter(self, *, start: int = 0, end: int | None = None) -> Iterator[Any]:
@@ -166,15 +153,27 @@ class FunctionCall:
         ValueError
             If the range does not lie within the inputs.
         """
-        stop = self._stop(start, end, self.num_inputs())
-        return (self.get(index=index) for index in range(start, stop))
+        return self._values(start, self._stop(start, end, self.num_inputs()))
+
+    def _values(self, start: int, stop: int) -> Iterator[Any]:
+        __tracebackhide__ = True
+        try:
+            for first in range(start, stop, WINDOW):
+                with self._fetch(first, min(WINDOW, stop - first)) as fetch:
+                    for number in range(fetch.count):
+                        yield fetch.value(number)
+        except Exception as error:
+            raise error.with_traceback(users_part(error.__traceback__)) from error.__cause__
 
     @iter.aio
     async def _iter_aio(self, *, start: int = 0, end: int | None = None) -> AsyncIterator[Any]:
         """The same for ``async for``."""
         stop = self._stop(start, end, await self.num_inputs.aio())
-        for index in range(start, stop):
-            yield await self.get.aio(index=index)
+        for first in range(start, stop, WINDOW):
+            count = min(WINDOW, stop - first)
+            with await asyncio.to_thread(self._fetch, first, count) as fetch:
+                for number in range(fetch.count):
+                    yield await fetch.value_async(number)
 
     @staticmethod
     def _stop(start: int, end: int | None, count: int) -> int:
@@ -277,67 +276,3 @@ def _checked_flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise InvalidError(f"`terminate_containers` must be a bool; got {value!r}.")
     return value
-
-
-class _Watchers:
-    """Tickets of one stub by call and index, as the one inbox of each watched call."""
-
-    def __init__(self, stub: Stub) -> None:
-        self._stub = stub
-        self._calls: dict[str, _Watched] = {}
-
-    def add(self, call_id: str, index: int, ticket: Ticket) -> None:
-        watched = self._calls.get(call_id)
-        if watched is None:
-            watched = self._calls[call_id] = _Watched()
-            self._stub.open(call_id, watched)
-        by = current.parent()
-        watched.tickets.append((index, ticket, by))
-        self._stub.send(m.WATCH, call_id=call_id, start=index, stop=index + 1, by=by)
-
-    def remove(self, call_id: str, ticket: Ticket) -> None:
-        watched = self._calls.get(call_id)
-        if watched is None:
-            return
-        for entry in [entry for entry in watched.tickets if entry[1] is ticket]:
-            watched.tickets.remove(entry)
-            if (by := entry[2]) is not None and not self._stub.is_closed:
-                self._stub.send(m.UNWATCH, call_id=call_id, by=by)
-        if not watched.tickets:
-            del self._calls[call_id]
-            self._stub.close(call_id)
-
-
-class _Watched:
-    """The inbox of one watched call."""
-
-    def __init__(self) -> None:
-        #: The index that each asks for, and the input that it waits in.
-        self.tickets: list[tuple[int, Ticket, tuple[str, int] | None]] = []
-
-    def on_outputs(self, outputs: list[tuple[int, str, Any]]) -> None:
-        for output in outputs:
-            for index, ticket, _ in list(self.tickets):
-                if index == output[0]:
-                    ticket.on_outputs([output])
-
-    def on_accepted(self) -> None:
-        """Not for those who only watch."""
-
-    def on_refused(self, start: int, limit: str, current: int, maximum: int) -> None:
-        """Not for those who only watch."""
-
-    def on_failed(self, error: Exception) -> None:
-        for _, ticket, _ in list(self.tickets):
-            ticket.on_failed(error)
-
-    def on_printed(self, lines: list[tuple[str, str, str]]) -> None:
-        for _, ticket, _ in list(self.tickets)[:1]:
-            (ticket.sink or Sink("")).put(lines)
-
-
-def _watchers(stub: Stub) -> _Watchers:
-    known: _Watchers | None = getattr(stub, "watchers", None)
-    if known is None:
-        known = stub.watchers = _Watchers(stub)  # type: ignore[attr-defined]
-    return known

@@ -47,6 +47,6 @@ NOTHING = View()
 make: Callable[[str, int | None, View], View] | None = None
 
 
-def of_call(function: str) -> View:
-    """The view of a call of one input."""
-    return NOTHING if make is None else make(function, 1, NOTHING)
+def of_call(function: str, count: int = 1) -> View:
+    """The view of a call of one input, or of so many."""
+    return NOTHING if make is None else make(function, count, NOTHING)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+#: Inputs that a caller may wait for with one message.
+MAX_WATCH = 1_000
+
 #: (call id, index, status, payload)
 Output = tuple[str, int, str, Any]
 
 
 @dataclass(slots=True)
 class KeptCall:
-    """A spawned call: its outputs so far, and the ranges of inputs that callers wait for."""
+    """A spawned call: its outputs so far, and who waits for which of the others."""
 
     call_id: str
     pool_id: str
@@ -20,7 +23,7 @@ class KeptCall:
     is_complete: bool = False
     ended_at: float | None = None
     outputs: dict[int, tuple[str, Any]] = field(default_factory=dict)
-    watches: list[tuple[str, int, int]] = field(default_factory=list)
+    watchers: dict[int, list[str]] = field(default_factory=dict)
 
 
 class Keeper:
@@ -42,20 +45,23 @@ class Keeper:
         call_id, index, status, payload = output
         call = self.calls[call_id]
         call.outputs[index] = (status, payload)
-        return [caller for caller, start, stop in call.watches if start <= index < stop]
+        return call.watchers.pop(index, [])
 
     def watch(self, caller: str, call_id: str, start: int, stop: int) -> list[Output] | None:
-        """The outputs that are there; the others of the range follow. None: no such call."""
+        """The outputs that are there; the others of the range follow. None: no such call.
+
+        A range has at most :data:`MAX_WATCH` inputs.
+        """
         call = self.calls.get(call_id)
         if call is None:
             return None
-        if stop - start <= len(call.outputs):
-            there = [index for index in range(start, stop) if index in call.outputs]
-        else:
-            there = sorted(index for index in call.outputs if start <= index < stop)
-        if len(there) < stop - start and (caller, start, stop) not in call.watches:
-            call.watches.append((caller, start, stop))
-        return [(call_id, index, *call.outputs[index]) for index in there]
+        there = []
+        for index in range(start, min(stop, start + MAX_WATCH)):
+            if index in call.outputs:
+                there.append((call_id, index, *call.outputs[index]))
+            elif caller not in (watchers := call.watchers.setdefault(index, [])):
+                watchers.append(caller)
+        return there
 
     def end(self, call_id: str, now: float) -> None:
         """The call is over; its outputs stay for their time."""
@@ -63,13 +69,16 @@ class Keeper:
         if call is not None:
             call.ended_at = now
             call.is_complete = True
-            call.watches.clear()
+            call.watchers.clear()
 
     def forget_caller(self, caller: str) -> None:
         """A caller is gone and waits for nothing."""
         for call in self.calls.values():
-            if call.watches:
-                call.watches = [watch for watch in call.watches if watch[0] != caller]
+            for index, watchers in list(call.watchers.items()):
+                if caller in watchers:
+                    watchers.remove(caller)
+                if not watchers:
+                    del call.watchers[index]
 
     def expire(self, now: float) -> list[Any]:
         """Throw away what was kept for its time; returns the payloads."""

@@ -388,3 +388,26 @@ def test_forked_child_does_not_use_the_parents_session(add: modalnb.Function) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "_pid", -1)
         assert not session.is_open
+
+
+def test_outputs_of_a_large_call_are_fetched_many_at_a_time(app: modalnb.App) -> None:
+    """One question for each would take its round trip, and its place among the questions."""
+
+    @app.function(max_containers=1)
+    def double(x: int) -> int:
+        return 2 * x
+
+    call = double.spawn_map(range(1_000))
+    assert list(call.iter(start=1, end=999)) == [2 * x for x in range(1, 999)]
+    assert list(call.iter()) == [2 * x for x in range(1_000)]
+
+
+def test_failure_in_a_large_call_is_raised_in_its_place(app: modalnb.App) -> None:
+    @app.function(max_containers=1)
+    def invert(x: int) -> float:
+        return 1 / x
+
+    values = invert.spawn_map([4, 2, 0, 1]).iter()
+    assert [next(values), next(values)] == [0.25, 0.5]
+    with pytest.raises(ZeroDivisionError):
+        next(values)

@@ -128,7 +128,13 @@ FROM_CALLERS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     m.CLOSE: {"call_id": calls},
     m.CANCEL: {"call_id": calls},
     m.TAKEN: {"call_id": calls, "index": numbers, "taken": numbers},
-    m.WATCH: {"call_id": calls, "start": numbers, "stop": numbers},
+    m.WATCH: {
+        "call_id": calls,
+        "start": numbers,
+        "stop": numbers,
+        "by": st.none() | st.tuples(calls, numbers),
+    },
+    m.UNWATCH: {"call_id": calls, "by": st.tuples(calls, numbers)},
     m.ASK: {
         "ask_id": numbers,
         "verb": st.sampled_from(["call", "graph", "snapshot", "cancel", "settings", "none"]),
