@@ -87,22 +87,23 @@ def _next_of(iterable: Any) -> Any:
 class Feeder:
     """Moves arguments from the user's iterators to a map."""
 
-    def __init__(self, arguments: Any, kwargs: dict[str, Any], taker: Taker) -> None:
+    def __init__(
+        self, arguments: Any, kwargs: dict[str, Any], taker: Taker, *, in_loop: bool = False
+    ) -> None:
         self._arguments = arguments
         self._kwargs = kwargs
         self._taker = taker
+        self._in_loop = in_loop
 
     def start(self) -> None:
-        """Feed from a thread, or from a task if the iterator belongs to the running loop."""
-        if isinstance(self._arguments, AsyncIterable):
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                pass
-            else:
-                if not _is_cell_loop():
-                    self._task = loop.create_task(self._feed_async(in_loop=True))
-                    return
+        """Feed from a thread, or from a task if the results are awaited in the running loop.
+
+        Whoever blocks for results stops the loop that it runs on, as cells of a notebook do.
+        """
+        if self._in_loop and isinstance(self._arguments, AsyncIterable):
+            loop = asyncio.get_running_loop()
+            self._task = loop.create_task(self._feed_async(in_loop=True))
+            return
         work = contextvars.copy_context().run
         threading.Thread(target=work, args=(self.feed,), name="modalnb-feeder", daemon=True).start()
 
@@ -144,12 +145,3 @@ class Feeder:
 
     def _pack(self, args: tuple[Any, ...]) -> Any:
         return envelope.pack((args, self._kwargs), self._taker.depot, "arguments")
-
-
-def _is_cell_loop() -> bool:
-    """Whether the running loop is that of a notebook, which stands still while a cell blocks."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return False
-    return task is None

@@ -30,9 +30,10 @@ class MapResults:
     Nothing is read or sent before the first result is asked for.
     """
 
-    def __init__(self, called: str, start: Callable[[], MapRun]) -> None:
+    def __init__(self, called: str, start: Callable[[bool], MapRun]) -> None:
         #: The function and the method, as in ``square.map``.
         self._called = called
+        #: Begins, and is told whether the results are awaited.
         self._start = start
         self._run: MapRun | None = None
         self._is_used = False
@@ -50,17 +51,17 @@ class MapResults:
     def __next__(self) -> Any:
         __tracebackhide__ = True
         try:
-            return self._opened().next()
+            return self._opened(is_awaited=False).next()
         except StopIteration:
             raise
         except BaseException as error:
             self._end(error)
             raise error.with_traceback(users_part(error.__traceback__)) from error.__cause__
 
-    def _opened(self) -> MapRun:
+    def _opened(self, *, is_awaited: bool) -> MapRun:
         if self._run is None:
             self._is_used = True
-            self._run = self._start()
+            self._run = self._start(is_awaited)
         return self._run
 
     def close(self) -> None:
@@ -79,7 +80,7 @@ class MapResults:
 
     async def __anext__(self) -> Any:
         try:
-            return await self._opened().next_async()
+            return await self._opened(is_awaited=True).next_async()
         except StopAsyncIteration:
             raise
         except BaseException as error:
@@ -116,15 +117,15 @@ def _results(
     return_exceptions: bool,
     progress: bool | View | None,
 ) -> MapResults:
-    def start() -> MapRun:
+    def start(is_awaited: bool) -> MapRun:
         view = of_map(function, total, progress)
         try:
-            return open_(view)
+            return open_(view, is_awaited)
         except BaseException as error:
             view.close(error)
             raise
 
-    def open_(view: View) -> MapRun:
+    def open_(view: View, is_awaited: bool) -> MapRun:
         stub, route = function._route()
         run = MapRun(
             stub,
@@ -136,7 +137,7 @@ def _results(
             view=view,
             put=route,
         )
-        run.start(Feeder(arguments, kwargs, run))
+        run.start(Feeder(arguments, kwargs, run, in_loop=is_awaited))
         return run
 
     return MapResults(f"{function.name}.{method}", start)

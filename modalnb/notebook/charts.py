@@ -270,16 +270,15 @@ def _bounds(frame: Frame, rows: Sequence[Sample]) -> str:
 
 
 def _buffer(frame: Frame, rows: Sequence[Sample], key: str) -> str:
-    """What the buffer adds to the busy ones, hatched, while there are inputs."""
+    """What the buffer adds to the busy ones, hatched."""
     parts = []
     for run in _cut(_thinned(rows)):
-        extra = [row.buffer if row.pending or row.running else 0 for row in run]
-        if any(extra):
+        if any(row.buffer for row in run):
             low = [float(row.busy + row.draining) for row in run]
             caps = [frame.most if row.maximum is None else row.maximum for row in run]
             high = [
-                max(base, min(base + more, cap))
-                for base, more, cap in zip(low, extra, caps, strict=True)
+                max(base, min(base + row.buffer, cap))
+                for base, row, cap in zip(low, run, caps, strict=True)
             ]
             polygon = svg.band(frame, _stepped(run, high), _stepped(run, low), "modalnb-buffer")
             parts.append(polygon.replace("<polygon", f'<polygon fill="url(#modalnb-hatch-{key})"'))

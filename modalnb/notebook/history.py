@@ -27,7 +27,8 @@ class Sample(NamedTuple):
     """A pool at one instant; ``is_cut`` if what was before it is not known.
 
     ``rate`` is outputs a second; ``cpu`` are the cores that busy containers want, as sum and of
-    the one that wants most; memory is resident, in MiB, as sum and of the largest container.
+    the one that wants most; memory is resident, in MiB, as sum and of the largest container;
+    ``buffer`` are the containers that the buffer adds to the need at that time.
     """
 
     at: float
@@ -104,7 +105,8 @@ class PoolHistory:
             self._done.clear()
             self.spending.skip()
         self.spending.add(pool)
-        self.ring.add(_sample(pool, self._rate(pool), is_cut=is_cut))
+        buffer = pool.settings.buffer_containers if self.spending.is_active else 0
+        self.ring.add(_sample(pool, self._rate(pool), buffer, is_cut=is_cut))
 
     def _rate(self, pool: PoolSnapshot) -> float:
         done = self._done
@@ -115,7 +117,7 @@ class PoolHistory:
         return round((pool.done - done[0][1]) / seconds, 2) if seconds > 0 else 0.0
 
 
-def _sample(pool: PoolSnapshot, rate: float, *, is_cut: bool) -> Sample:
+def _sample(pool: PoolSnapshot, rate: float, buffer: int, *, is_cut: bool) -> Sample:
     cpu = [c.cpu for c in pool.containers if c.cpu is not None and c.state == "busy"]
     memory = [c.memory // MIB for c in pool.containers if c.memory is not None]
     return Sample(
@@ -136,7 +138,7 @@ def _sample(pool: PoolSnapshot, rate: float, *, is_cut: bool) -> Sample:
         memory_most=max(memory, default=0),
         minimum=pool.settings.min_containers,
         maximum=pool.settings.max_containers,
-        buffer=pool.settings.buffer_containers,
+        buffer=buffer,
     )
 
 

@@ -42,6 +42,8 @@ class Spending:
 
     def __init__(self) -> None:
         self.seconds = Seconds()
+        #: Whether the buffer counts: while there are inputs, and a scaledown window longer.
+        self.is_active = False
         self._counts: Seconds | None = None
         self._at = 0.0
         self._active_at = -math.inf
@@ -56,8 +58,9 @@ class Spending:
             self.seconds = self.seconds.plus(self._counts, pool.taken_at - self._at)
         if pool.demand:
             self._active_at = pool.taken_at
-        is_active = pool.taken_at - self._active_at < pool.settings.scaledown_window
-        self._counts = split(pool, is_active=is_active or pool.demand > 0)
+        since = pool.taken_at - self._active_at
+        self.is_active = pool.demand > 0 or since < pool.settings.scaledown_window
+        self._counts = split(pool, is_active=self.is_active)
         self._at = pool.taken_at
 
 

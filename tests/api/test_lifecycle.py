@@ -326,6 +326,11 @@ def test_cells_of_a_real_kernel(kernel: Any) -> None:
         client, "[x async for x in square.map.aio([2])], await square.remote.aio(2)"
     )
     assert results == ["([8], 8)"]
+    numbers = "async def numbers():\n    for n in range(3):\n        yield n\n"
+    _, _, results = _run_cell(client, numbers + "list(square.map(numbers()))")
+    assert results == ["[0, 1, 8]"], "the loop of cells stands still while one of them waits"
+    _, _, results = _run_cell(client, "list(square.map(square.map(range(3))))")
+    assert results == ["[0, 1, 512]"]
     _, err, results = _run_cell(
         client,
         """

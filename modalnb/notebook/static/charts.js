@@ -107,8 +107,7 @@ function containersChart(rows, marks, column, signs, key, width, begin, end, hei
       below = above;
     }
     const low = run.map((row) => get(row, "busy") + get(row, "draining"));
-    const high = run.map((row, i) => get(row, "pending") || get(row, "running") ?
-      Math.max(low[i], Math.min(low[i] + get(row, "buffer"), capOf(row))) : low[i]);
+    const high = run.map((row, i) => Math.max(low[i], Math.min(low[i] + get(row, "buffer"), capOf(row))));
     if (high.some((value, i) => value > low[i])) body += polygon(f, edge(high), edge(low), "modalnb-buffer", `fill="url(#${key})"`);
   }
   const entries = STACK.filter((name) => get(last, name)).map((name) => [signs.states[name][1], `modalnb-${name}`, `${get(last, name)} ${name}`]);

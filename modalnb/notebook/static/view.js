@@ -104,12 +104,14 @@ class View {
     if (performance.now() - this.spoken > SPEAK_MS) { this.spoken = performance.now(); put(this.speech, pool.summary); }
   }
 
-  // The sliders beside us are other people's: give their handles a name, and the arrow keys.
+  // The sliders and boxes beside us are other people's: give them a name, and the arrow keys.
   adopt() {
-    for (const handle of this.el.closest(".modalnb-root")?.querySelectorAll(".noUi-handle:not([data-lm-suppress-shortcuts])") ?? []) {
-      handle.setAttribute("data-lm-suppress-shortcuts", "true");
-      const text = handle.closest(".modalnb-parameter")?.querySelector(".modalnb-parameter-name")?.textContent;
-      if (text) handle.setAttribute("aria-label", text);
+    for (const parameter of this.el.closest(".modalnb-root")?.querySelectorAll(".modalnb-parameter") ?? []) {
+      const text = parameter.querySelector(".modalnb-parameter-name")?.textContent.trim();
+      for (const node of parameter.querySelectorAll(".noUi-handle, .widget-text input")) {
+        if (text && node.getAttribute("aria-label") !== text) node.setAttribute("aria-label", text);
+        if (!node.dataset.lmSuppressShortcuts) node.dataset.lmSuppressShortcuts = "true";
+      }
     }
   }
 
