@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from modalnb.api import printing
@@ -14,6 +15,10 @@ from modalnb.notebook.job_facts import JobFacts, line
 
 #: Front ends without widgets get a new card so often.
 PLAIN_SECONDS = 2.0
+#: What is read where no widget can be shown, such as in a notebook whose kernel ended meanwhile.
+FALLBACK = (
+    "Live where widgets work; it freezes here when the job ends, unless its kernel ends first."
+)
 
 
 class Card:
@@ -39,7 +44,7 @@ class Card:
         with self._lock:
             if self._has_widgets and self._live is None:
                 self._live = _LiveCard(self.job)
-                self._publish(facts, self._live.bundle())
+                self._publish(replace(facts, note=FALLBACK), self._live.bundle())
             elif self._live is not None:
                 self._live.draw(facts)
             elif not self._is_shown or facts.elapsed - self._shown_at > PLAIN_SECONDS:
