@@ -135,7 +135,8 @@ class Job:
     def note_start(self, waited: float) -> None:
         """Its first input waited so long for a container."""
         with self._lock:
-            self._waited = max(0.0, waited)
+            # The clock of another machine may be ahead or behind.
+            self._waited = min(max(0.0, waited), time.monotonic() - self.started)
 
     # -- from the plane --------------------------------------------------------------------
 
@@ -149,8 +150,8 @@ class Job:
             self._executing = {call_id: call["executing"] for call_id, call in facts.items()}
             ready = [call["ready_for"] for call in facts.values() if call["ready_for"] is not None]
             age = time.monotonic() - self.started
-            if self._waited is None and self._running:
-                self._waited = age
+            if self._running:
+                self._note_start()
             if not self._is_cold and ready and min(ready) < age:
                 self._is_cold, self._waited = True, age - min(ready)
 
@@ -161,6 +162,8 @@ class Job:
     def _note_start(self) -> None:
         if self._waited is None:
             self._waited = time.monotonic() - self.started
+            # What was booting when it was last seen must have come up since.
+            self._is_cold |= self.containers.keys() == {"booting"}
 
     # -- what can be seen ------------------------------------------------------------------
 

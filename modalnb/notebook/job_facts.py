@@ -9,6 +9,9 @@ from typing import Any, Literal
 Stage = Literal["queued", "booting", "running", "done", "failed", "cancelled", "interrupted"]
 ENDED: frozenset[Stage] = frozenset({"done", "failed", "cancelled", "interrupted"})
 
+#: In less time nothing is said of speed.
+MIN_SECONDS = 0.2
+
 #: States of an input in `marks`, one byte each.
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = range(5)
 
@@ -59,7 +62,7 @@ class JobFacts:
         """Inputs a second since the first one ran."""
         working = self.elapsed - (self.waited or 0.0)
         ended = self.ended_inputs
-        return ended / working if ended > 1 and working > 0 else None
+        return ended / working if ended > 1 and working > MIN_SECONDS else None
 
     @property
     def eta(self) -> float | None:
@@ -129,7 +132,7 @@ def container_words(facts: JobFacts) -> str:
     count = sum(facts.containers.values())
     if not count:
         return "" if facts.is_ended else "no container"
-    booting = facts.containers.get("booting", 0)
+    booting = 0 if facts.is_ended else facts.containers.get("booting", 0)
     words = f"{count} container{'s' * (count != 1)}"
     return f"{words} ({booting} booting)" if booting else words
 

@@ -155,3 +155,15 @@ def test_notebook_remembers_a_bounded_number_of_jobs() -> None:
     assert jobs.get(running.job_id) is running
     assert jobs.get("j2") is None
     assert jobs.of("f", "cell") is job
+
+
+def test_what_booted_when_it_was_last_seen_made_a_cold_start() -> None:
+    """A job may end before it is seen again."""
+    job = _job()
+    view = _open(job)
+    job.see({"fc-1": _facts([], booting=1)})
+    view.settled([(0, "ok", None)])
+    view.close()
+    assert job.facts().is_cold
+    assert "booting" not in line(job.facts())
+    assert "inputs/s" not in line(job.facts())
