@@ -205,6 +205,11 @@ class Model:
             if lease in container.live:
                 self._fail(self._release(container, lease), "timeout", now)
 
+    def _on_ContainerInTime(self, event: ev.ContainerInTime, answer: Any, now: float) -> None:
+        container = self.containers.get(event.container_id)
+        if container is not None and container.jobs:
+            container.moved_at = max(container.moved_at, now - event.seconds)
+
     def _on_ContainerStuck(self, event: ev.ContainerStuck, answer: Any, now: float) -> None:
         if container := self.containers.get(event.container_id):
             self._kill(container)
@@ -235,11 +240,13 @@ class Model:
                     self._kill(container)
                     self._boot_failed(container.pool_id, None)
                 continue
-            if any(at <= now for at in container.zombies.values()):
+            late = self.late(container, now)
+            cling_at = min(container.zombies.values(), default=math.inf)
+            if cling_at <= now or late:
                 self._kill(container)
-            for lease in self.late(container, now):
-                self._kill(container)
-                self._fail(self._release(container, lease), "timeout", now)
+            if all(self._limit(container, lease) <= cling_at for lease in late):
+                for lease in late:
+                    self._fail(self._release(container, lease), "timeout", now)
         self._retry(now)
 
     def _retry(self, now: float) -> None:

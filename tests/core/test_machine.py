@@ -235,6 +235,20 @@ class LedgerMachine(RuleBasedStateMachine):
     def input_is_overdue(self, data: st.DataObject, position: int) -> None:
         self.world.overdue(self._pick(data, self._some(busy=True)), position)
 
+    @precondition(lambda self: self._some())
+    @rule(data=st.data(), seconds=st.sampled_from([0.0, 10.0, 100.0]))
+    def container_is_in_time(self, data: st.DataObject, seconds: float) -> None:
+        self.world.in_time(self._pick(data, self._some()), seconds)
+
+    @precondition(lambda self: self.callers)
+    @rule(data=st.data(), is_over=st.booleans())
+    def call_is_awaited(self, data: st.DataObject, is_over: bool) -> None:
+        """An input asks for outputs of a call, or has them."""
+        call_id = data.draw(st.sampled_from(sorted(self.callers)))
+        running = [job[1:] for c in self.world.containers.values() for job in c.executing]
+        by = running[-1] if running else ("gone", 0)
+        self.world.handle(ev.CallAwaited(caller="bob", call_id=call_id, by=by, is_over=is_over))
+
     @precondition(lambda self: self._some(busy=True))
     @rule(data=st.data())
     def container_is_stuck(self, data: st.DataObject) -> None:
@@ -320,9 +334,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.01, 0.1, 1.0, 6.0, 100.0]), is_late=st.booleans())
     def time_passes(self, seconds: float, is_late: bool) -> None:
-        """The ledger is woken when it wants to be, or only afterwards."""
+        """The ledger is woken when it wants to be, or some moments later."""
         if is_late:
-            self.world.tick(seconds)
+            self.world.tick(min(seconds, 1.0))
         else:
             self.world.advance(seconds)
 

@@ -162,6 +162,10 @@ class World:
         leases = [job[0] for job in slots[min(position, len(slots) - 1)]]
         return self.handle(ev.LeasesOverdue(container_id=container.name, leases=leases))
 
+    def in_time(self, container: FakeContainer, seconds: float) -> list[ev.Instruction]:
+        """The container says since when the first of its inputs has executed."""
+        return self.handle(ev.ContainerInTime(container_id=container.name, seconds=seconds))
+
     def stuck(self, container: FakeContainer) -> list[ev.Instruction]:
         return self.handle(ev.ContainerStuck(container_id=container.name))
 
