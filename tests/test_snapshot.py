@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from modalnb.settings import AutoscalerSettings
 from modalnb.snapshot import AppSnapshot, ContainerStats, PoolSnapshot
@@ -35,6 +36,16 @@ def test_count_takes_any_of_several_states() -> None:
 
 def test_headroom_is_the_free_slots_of_containers_that_take_inputs() -> None:
     assert POOL.headroom == 3
+
+
+def test_slot_of_a_batched_function_carries_a_batch() -> None:
+    batched = replace(POOL, target_inputs=2, max_batch_size=4)
+    assert (batched.capacity, batched.headroom) == (8, 6 + 7 + 8)
+
+
+def test_container_that_is_used_once_has_one_slot() -> None:
+    once = replace(POOL, target_inputs=2, single_use=True, containers=POOL.containers[2:])
+    assert (once.capacity, once.headroom) == (1, 1)
 
 
 def test_pool_survives_json() -> None:

@@ -127,6 +127,65 @@ def test_decide_counts_what_is_served_while_a_container_starts() -> None:
     assert ask(pool(pending=3, mean_boot=1.0, mean_duration=0.0), settings()).desired == 1
 
 
+# -- batches, single use, containers that wait for others ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("facts", "desired", "words"),
+    [
+        ({"pending": 32, "max_batch_size": 32}, 1, "at 32 per container = 1"),
+        ({"pending": 33, "max_batch_size": 32}, 2, "at 32 per container = 2"),
+        (
+            {"pending": 65, "max_batch_size": 16, "max_inputs": 4, "target_inputs": 2},
+            3,
+            "at 32 per container = 3",
+        ),
+    ],
+)
+def test_batch_counts_as_what_a_slot_carries(
+    facts: dict[str, Any], desired: int, words: str
+) -> None:
+    decision = ask(pool(**facts), settings())
+    assert decision.desired == desired
+    assert words in decision.reason
+
+
+def test_short_batches_do_not_start_a_crowd() -> None:
+    # Ten batches of four are served while a container starts, and one more when it is there.
+    facts = {"mean_boot": 1.0, "mean_duration": 0.1, "max_batch_size": 4}
+    assert ask(pool(pending=44, **facts), settings()).desired == 1
+    assert ask(pool(pending=45, **facts), settings()).desired == 2
+
+
+def test_single_use_needs_a_container_for_each_input_however_short() -> None:
+    facts = {"single_use": True, "mean_boot": 1.0, "mean_duration": 0.001}
+    decision = ask(pool(pending=5, max_inputs=8, target_inputs=8, **facts), settings())
+    assert decision.start == 5
+    assert "5 pending + 0 running at 1 per container, which is used once = 5" in decision.reason
+    assert ask(pool(pending=5, max_batch_size=4, **facts), settings()).start == 2
+
+
+def test_single_use_containers_at_work_take_no_more_and_want_no_other() -> None:
+    used = [container(name, "draining", running=1) for name in "abc"]
+    decision = ask(pool(*used, pending=1, single_use=True), settings(most=4))
+    assert (decision.desired, decision.start) == (1, 1)
+    decision = ask(pool(*used, pending=2, single_use=True), settings(most=4))
+    assert (decision.desired, decision.start) == (2, 1), "they count until they are gone"
+
+
+@pytest.mark.parametrize(("blocked", "desired"), [(0, 2), (1, 3), (5, 7), (9, 8)])
+def test_containers_that_only_wait_leave_their_share_to_others(blocked: int, desired: int) -> None:
+    busy = [container(str(n), "busy", running=1) for n in range(2)]
+    decision = ask(pool(*busy, pending=6, share=2, blocked=blocked), settings())
+    assert decision.desired == desired
+    assert ("share of the cores" in decision.reason) == (desired < 8)
+
+
+def test_blocked_containers_do_not_lift_the_maximum() -> None:
+    facts = {"pending": 9, "share": 2, "blocked": 4}
+    assert ask(pool(**facts), settings(most=3)).desired == 3
+
+
 # -- buffer ------------------------------------------------------------------------------------
 
 
@@ -223,6 +282,9 @@ def snapshots(draw: st.DrawFn) -> PoolSnapshot:
         pending=draw(st.integers(0, 200)),
         max_inputs=most,
         target_inputs=draw(st.integers(1, most)),
+        max_batch_size=draw(st.sampled_from([1, 1, 4])),
+        single_use=draw(st.booleans()),
+        blocked=draw(st.integers(0, 3)),
         share=draw(st.none() | st.integers(0, 8)),
         room=draw(st.none() | st.integers(0, 12)),
         contended=draw(st.booleans()),

@@ -3,16 +3,18 @@ from __future__ import annotations
 from modalnb.core.capacity import Capacity, Need
 from modalnb.core.observe import (
     Grant,
+    blocked,
     container_stats,
     gauges,
     grants,
     pending,
     running,
     usual_wait,
+    waiting_inputs,
 )
-from modalnb.core.pools import Pool
-from modalnb.settings import Limits
-from tests.core.world import World, settings
+from modalnb.core.pools import RECENT_WAITS, Pool
+from modalnb.settings import Limits, Retries
+from tests.core.world import World, batches, settings
 
 NEEDS = {"a/f": Need(cpu=1.0), "a/g": Need(cpu=1.0)}
 
@@ -51,6 +53,78 @@ def test_pending_and_running_count_each_input_once() -> None:
     facts = container_stats(world.ledger.containers[container.name])
     assert (facts.running, facts.prefetched) == (1, 2)
     assert (pending(pool), running(pool), pool.waiting) == (9, 1, 7)
+
+
+def test_inputs_of_a_batch_run_and_those_that_wait_for_theirs_are_pending() -> None:
+    world = World()
+    world.define(batch=batches(4, 100))
+    container = world.ready()
+    world.put("map", 6)
+    pool = world.ledger.pools["a/f"]
+    assert (pending(pool), running(pool)) == (2, 4)
+    assert container_stats(world.ledger.containers[container.name]).running == 4
+
+
+def test_inputs_that_wait_for_a_retry_are_neither_pending_nor_running() -> None:
+    world = World()
+    world.define(retries=Retries(max_retries=1))
+    world.put("one")
+    world.finish(world.ready(), status="error")
+    pool = world.ledger.pools["a/f"]
+    assert (pending(pool), running(pool), pool.retrying) == (0, 0, 1)
+
+
+def test_container_is_blocked_when_all_that_it_executes_waits_for_calls() -> None:
+    world = World()
+    world.define("a/f", max_inputs=2, target_inputs=2)
+    world.define("a/g")
+    world.ready()
+    world.ready()
+    world.put("outer", 3)
+    pool = world.ledger.pools["a/f"]
+
+    def blocked_now() -> int:
+        return blocked(pool, waiting_inputs(world.ledger.book.awaited.values()))
+
+    assert blocked_now() == 0
+    world.put("first", pool_id="a/g", parent=("outer", 0))
+    assert blocked_now() == 0, "the other input of its container works"
+    world.put("third", pool_id="a/g", parent=("outer", 2))
+    assert blocked_now() == 1
+    world.put("second", pool_id="a/g", parent=("outer", 1))
+    assert blocked_now() == 2
+    world.cancel("second")
+    assert blocked_now() == 1
+
+
+def test_usual_wait_is_that_of_recent_inputs() -> None:
+    world = World()
+    world.define()
+    pool = world.ledger.pools["a/f"]
+    assert usual_wait(pool, 0.5) is None
+    container = world.ready()
+    world.put("map", 21)
+    for _ in range(20):
+        world.advance(1.0)
+        world.finish(container)
+    # They waited for 0, 1, … 20 seconds.
+    assert [usual_wait(pool, part) for part in (0.0, 0.5, 0.95, 1.0)] == [0.0, 10.0, 19.0, 20.0]
+    world.put("more", RECENT_WAITS + 1)
+    world.finish(container)
+    for _ in range(RECENT_WAITS):
+        world.finish(container)
+    assert usual_wait(pool, 1.0) == 0.0
+
+
+def test_grants_count_containers_by_what_they_carry() -> None:
+    """Shares follow the containers that a pool asks for, not its inputs."""
+    world = World()
+    world.define("a/f", batch=batches(8, 0))
+    world.define("a/g", single_use=True, max_inputs=8, target_inputs=8)
+    world.put("f", 16, pool_id="a/f")
+    world.put("g", 16, pool_id="a/g")
+    granted = grants(pools_of(world), NEEDS, Capacity(cores=100.0))
+    assert {name: grant.share for name, grant in granted.items()} == {"a/f": 2, "a/g": 16}
 
 
 def test_gauges_count_what_waits_and_what_is_taken_in() -> None:
@@ -163,13 +237,3 @@ def test_pool_with_one_device_keeps_it_while_it_has_inputs() -> None:
     granted = grants(pools_of(world), needs, Capacity(cores=8.0))
     assert granted["a/f"] == Grant(share=1, room=1, contended=True)
     assert granted["a/g"].room == 0
-
-
-def test_usual_wait_is_that_of_recent_inputs() -> None:
-    world = World()
-    world.define()
-    pool = world.ledger.pools["a/f"]
-    assert usual_wait(pool, 0.5) is None
-    pool.waits.extend([3.0, 1.0, 2.0, 4.0])
-    assert usual_wait(pool, 0.5) == 3.0
-    assert usual_wait(pool, 0.95) == 4.0
