@@ -72,6 +72,27 @@ def test_call_stays_open_until_its_caller_closes_it(world: World) -> None:
     assert world.handle(ev.CallClosed(call_id="one")) == []
 
 
+def test_requests_that_share_an_input_count_as_done(world: World) -> None:
+    assert world.handle(ev.InputsAnswered(pool_id="a/f", count=3)) == []
+    assert world.ledger.pools["a/f"].done == 3
+    assert world.handle(ev.InputsAnswered(pool_id="a/gone", count=3)) == []
+
+
+def test_durable_call_that_was_closed_and_is_owed_inputs_ends_with_its_caller(
+    world: World,
+) -> None:
+    """Nobody else could put what was refused."""
+    container = world.ready()
+    world.put("spawn", 6, kind="durable", closed=False, patient=True)
+    world.handle(ev.CallClosed(call_id="spawn"))
+    for _ in range(4):
+        world.finish(container)
+    assert world.ended == []
+    world.handle(ev.CallerGone(caller="alice"))
+    assert world.ended == ["spawn"]
+    assert not world.ledger.book.dependent
+
+
 # -- refusals ----------------------------------------------------------------------------------
 
 
