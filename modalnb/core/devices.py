@@ -185,6 +185,8 @@ class DeviceBook:
 
     def held(self, container_id: str) -> tuple[DeviceStats, ...]:
         """The devices of a container."""
+        if container_id not in self._holders.values():
+            return ()
         return tuple(d for d in self.devices() if d.container_id == container_id)
 
     def release(self, container_id: str) -> bool:

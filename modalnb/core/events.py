@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modalnb.settings import FunctionSettings
@@ -194,9 +194,13 @@ class SlotsChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StallChecked(Event):
-    """Look whether functions wait for themselves; the `full` pools can get no container more."""
+    """Look whether functions wait for themselves; the `full` pools can get no container more.
+
+    `rivals` are the pools whose containers hold what a full one lacks, such as devices.
+    """
 
     full: frozenset[str]
+    rivals: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

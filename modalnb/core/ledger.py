@@ -219,7 +219,7 @@ class Ledger:
         self.leasing.drain([c for c in named if c is not None], out)
 
     def _handle_stall_checked(self, event: ev.StallChecked, now: float, out: Outbox) -> None:
-        if (item := self._stalls.check(event.full)) is not None:
+        if (item := self._stalls.check(event.full, event.rivals)) is not None:
             pool = item.call.pool
             pool.drop_waiting_input(item)
             self.book.settle(item, "stalled", None, out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from modalnb.core.capacity import Capacity, Need, Want, shares
 from modalnb.core.pools import Pool
@@ -21,6 +21,8 @@ class Grant:
     room: int | None
     contended: bool
     room_words: str = ""
+    #: The pools whose containers take up the room; no part of what is granted.
+    rivals: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 def container_state(container: Container) -> ContainerState:
@@ -122,13 +124,14 @@ def grants(
     """
     listed = {pool.id: pool for pool in pools}
     present = {name: len(pool.containers) for name, pool in listed.items()}
+    everyone = frozenset(listed)
     wants = {name: _want(pool, needs[name]) for name, pool in listed.items()}
     granted = shares(wants, capacity.cores, capacity.memory) if capacity.cores is not None else {}
     free = _left(capacity.containers, sum(present.values()))
     memory = _left(capacity.memory, sum(needs[name].memory * present[name] for name in listed))
     bounds = {name: _bound(needs[name], free, memory) for name in listed}
     starved = {
-        name: needs[name].rivals if bounds[name].is_devices else listed.keys()
+        name: needs[name].rivals if bounds[name].is_devices else everyone
         for name, pool in listed.items()
         if bounds[name].more <= 0
         and present[name] < min(_asked(pool), max(1, granted.get(name, 1)))
@@ -141,6 +144,7 @@ def grants(
             share=granted.get(name),
             room=None if bound.more == math.inf else present[name] + int(bound.more),
             room_words=bound.words,
+            rivals=needs[name].rivals if bound.is_devices else everyone,
             contended=any(name in rivals for other, rivals in starved.items() if other != name),
         )
         for name, bound in bounds.items()

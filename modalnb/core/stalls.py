@@ -24,15 +24,21 @@ class StallWatch:
         self._pools = pools
         self._awaited = awaited
         self._before: dict[Pool, int] = {}
+        self._rivals: Mapping[str, Collection[str]] = {}
 
-    def check(self, full: Collection[str]) -> Input | None:
+    def check(
+        self, full: Collection[str], rivals: Mapping[str, Collection[str]] | None = None
+    ) -> Input | None:
         """A waiting input that has to fail, if some pool is stalled.
 
         Parameters
         ----------
         full : collection of str
             Ids of the pools that get no further container as long as none leaves.
+        rivals : mapping, optional
+            The pools whose containers have what one of them lacks; all, unless given.
         """
+        self._rivals = rivals or {}
         stalled = self._stalled(full)
         before, self._before = self._before, {pool: pool.done for pool in stalled}
         for pool in stalled:
@@ -73,7 +79,9 @@ class StallWatch:
         maximum = pool.settings.autoscaler.max_containers
         if maximum is not None and len(pool.containers) >= maximum:
             return True
-        return not any(_gives_way(other, stuck) for other in self._pools.values())
+        rivals = self._rivals.get(pool.id, self._pools)
+        others = [other for name, other in self._pools.items() if name in rivals]
+        return not any(_gives_way(other, stuck) for other in others)
 
     def _youngest(self, pool: Pool) -> Input:
         call = [call for call in self._awaited.values() if call.pool is pool and call.waiting][-1]

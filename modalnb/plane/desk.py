@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, replace
@@ -202,14 +201,18 @@ class Desk:
             for pool in pools
         ]
 
-    def full_pools(self) -> frozenset[str]:
-        """Pools that have as many containers as they can ever get."""
-        return frozenset(
-            pool.pool_id
-            for pool in self.snapshots(time.monotonic())
-            if len(pool.containers) - pool.count("booting")
-            >= min(c for c in (pool.settings.max_containers, pool.room, math.inf) if c is not None)
-        )
+    def full_pools(self) -> dict[str, frozenset[str]]:
+        """Pools that can get no container more, with the pools that have what they lack."""
+        grants = self.plane.supply.grants()
+        full: dict[str, frozenset[str]] = {}
+        for pool in self.plane.ledger.pools.values():
+            count = sum(c.ready_at is not None for c in pool.containers.values())
+            maximum, room = pool.settings.autoscaler.max_containers, grants[pool.id].room
+            if maximum is not None and count >= maximum:
+                full[pool.id] = frozenset()
+            elif room is not None and count >= room:
+                full[pool.id] = grants[pool.id].rivals
+        return full
 
     def _snapshot(self, pool: Pool, grant: observe.Grant, now: float) -> PoolSnapshot:
         record = self.plane.registry.record(pool.id)

@@ -290,7 +290,8 @@ class PlanePlugin(SchedulerPlugin):
         """Look once a second whether functions wait for themselves, if any waits for another."""
         self.loop.call_later(STALL_SECONDS, self._check_stalls)
         if self.ledger.book.awaited:
-            self.apply(ev.StallChecked(full=self.desk.full_pools()))
+            full = self.desk.full_pools()
+            self.apply(ev.StallChecked(full=frozenset(full), rivals=full))
 
     def _expire(self) -> None:
         for payload in self.keeper.expire(time.time()):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
 from modalnb.runtime import memory
 
@@ -32,6 +34,8 @@ class Equipment:
         #: What the environment was before.
         self._before: dict[str, str | None] = {}
         self._watching: threading.Event | None = None
+        #: Sets the threads of libraries back to what they were.
+        self._threads: Any = None
 
     def on_equip(
         self,
@@ -45,10 +49,21 @@ class Equipment:
         self._before = {name: os.environ.get(name) for name in env}
         for name, value in env.items():
             _set_env(name, value)
+        self._use_threads(env.get("OMP_NUM_THREADS"))
         if cores is not None and self._is_ours:
             _keep_to_cores(*cores)
         if not self._is_ours:
             self._watch_memory(memory_limit)
+
+    def _use_threads(self, count: str | None) -> None:
+        """Libraries that are loaded already, as NumPy may be, do not look at the environment."""
+        if self._threads is not None:
+            self._threads.restore_original_limits()
+            self._threads = None
+        if count is not None and "numpy" in sys.modules:
+            import threadpoolctl
+
+            self._threads = threadpoolctl.threadpool_limits(limits=int(count))
 
     def close(self) -> None:
         """Watch no more."""

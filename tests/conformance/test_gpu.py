@@ -14,7 +14,12 @@ import pytest
 import modalnb
 from modalnb.api import current
 from modalnb.api.waiting import ask
-from modalnb.exception import InvalidError, ResourceUnavailableError, UnsupportedWarning
+from modalnb.exception import (
+    ExecutionError,
+    InvalidError,
+    ResourceUnavailableError,
+    UnsupportedWarning,
+)
 from modalnb.snapshot import DeviceStats
 from tests.nvml.driver import LOST, Driver, Gpu
 
@@ -106,6 +111,38 @@ def test_idle_container_yields_its_device_to_another_function(app: modalnb.App) 
     first = app.function(gpu="T4", name="first")(visible)
     second = app.function(gpu="T4", name="second")(visible)
     assert first.remote()[0] == second.remote()[0] == "GPU-small"
+
+
+def test_nested_call_waits_for_the_device_that_another_function_uses(
+    app: modalnb.App, gate: Path, wait_until: Wait
+) -> None:
+    busy = app.function(gpu="T4", name="busy")(visible)
+    inner = app.function(gpu="T4", name="inner")(visible)
+
+    @app.function()
+    def outer() -> Any:
+        return inner.remote()
+
+    first = busy.spawn(gate)
+    wait_until(lambda: busy.snapshot().running == 1)
+    call = outer.spawn()
+    wait_until(lambda: inner.snapshot().pending == 1)
+    # Calls that wait for themselves are failed at the second look, one second after the first.
+    with pytest.raises(TimeoutError):
+        call.get(timeout=2.5)
+    gate.touch()
+    assert (first.get()[0], call.get()[0]) == ("GPU-small", "GPU-small")
+
+
+def test_nested_call_that_needs_the_device_of_its_caller_fails(app: modalnb.App) -> None:
+    inner = app.function(gpu="T4", name="inner")(visible)
+
+    @app.function(gpu="T4")
+    def outer() -> Any:
+        return inner.remote()
+
+    with pytest.raises(ExecutionError, match="`inner` waits for itself"):
+        outer.remote()
 
 
 def test_list_is_tried_in_order(app: modalnb.App) -> None:

@@ -117,6 +117,17 @@ def test_libraries_start_as_many_threads_as_cores_were_asked_for(app: modalnb.Ap
     assert threads.remote() == ["3"] * 3
 
 
+def test_numpy_uses_as_many_threads_as_cores_were_asked_for(app: modalnb.App) -> None:
+    @app.function(cpu=2)
+    def threads() -> set[int]:
+        import numpy  # noqa: F401
+        import threadpoolctl
+
+        return {library["num_threads"] for library in threadpoolctl.threadpool_info()}
+
+    assert threads.remote() == {min(2, os.cpu_count() or 1)}
+
+
 def test_cpu_limit_keeps_a_container_to_so_many_cores(app: modalnb.App) -> None:
     @app.function(cpu=(0.5, 1))
     def cores() -> int:

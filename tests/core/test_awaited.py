@@ -87,3 +87,55 @@ def test_word_of_a_call_that_has_ended_changes_nothing(ledger: Ledger) -> None:
     ledger.handle(ev.CallCancelled(call_id="inner"), 0.0)
     assert not ledger.book.awaited
     ledger.handle(awaited("inner", is_over=True), 0.0)
+
+
+@pytest.fixture
+def rivals() -> Ledger:
+    """Two functions that need the one device: `p` holds it, `q` has an awaited input."""
+    ledger = Ledger()
+    for name in "pqr":
+        ledger.handle(ev.PoolDefined(pool_id=name, settings=FunctionSettings()), 0.0)
+    for name in "pr":
+        ledger.handle(ev.ContainerReady(container_id=name, pool_id=name), 0.0)
+    return ledger
+
+
+def fails(ledger: Ledger) -> bool:
+    """Whether an input of `q`, which lacks what `p` has, is failed after two looks."""
+    checked = ev.StallChecked(full=frozenset("q"), rivals={"q": frozenset("p")})
+    ledger.handle(checked, 1.0)
+    return any(isinstance(one, ev.DeliverOutputs) for one in ledger.handle(checked, 2.0))
+
+
+def put_to(ledger: Ledger, pool_id: str, call_id: str, parent: str | None = None) -> None:
+    ledger.handle(
+        ev.InputsPut(
+            caller="w:x" if parent else "alice",
+            call_id=call_id,
+            pool_id=pool_id,
+            code="c",
+            start=0,
+            payloads=[b"x"],
+            parent=(parent, 0) if parent else None,
+        ),
+        0.0,
+    )
+
+
+def test_input_waits_for_the_device_that_a_busy_function_holds(rivals: Ledger) -> None:
+    put_to(rivals, "p", "busy")
+    put_to(rivals, "r", "outer")
+    put_to(rivals, "q", "inner", parent="outer")
+    assert not fails(rivals)
+
+
+def test_input_waits_for_the_device_that_an_idle_function_gives_up(rivals: Ledger) -> None:
+    put_to(rivals, "r", "outer")
+    put_to(rivals, "q", "inner", parent="outer")
+    assert not fails(rivals)
+
+
+def test_function_that_holds_the_device_which_it_waits_for_is_stalled(rivals: Ledger) -> None:
+    put_to(rivals, "p", "outer")
+    put_to(rivals, "q", "inner", parent="outer")
+    assert fails(rivals)

@@ -115,6 +115,7 @@ def test_two_containers_get_different_devices_and_a_third_none() -> None:
     assert uuids(made.assign("a", ("H100",))) == ["GPU-box-0"]
     assert uuids(made.assign("b", ("H100",))) == ["GPU-box-1"]
     assert made.assign("c", ("H100",)) is None
+    assert made.held("c") == ()
     assert made.exists(("H100:2",))
     assert made.holders(("H100",)) == {"a", "b"}
     assert made.holders(("H100!",)) == {"a"}

@@ -253,7 +253,9 @@ class LocalBackend(SpecBackend):
             self._memory.limit(name, mebibytes)
 
     def _over_limit(self, name: str, story: str) -> None:
-        self.cluster.workers[name].verdict = story
+        container = self.cluster.workers.get(name)
+        if container is not None:
+            container.verdict = story
 
     def ended(self, name: str, story: str, *, over_limit: bool = False) -> None:
         """A process is gone: tell the plane, and the cluster that it shall not come back."""
