@@ -81,6 +81,10 @@ class Config:
     web_rate : float
         Requests a second that a gateway lets pass, in bursts of five seconds' worth; 0 is no
         limit. Environment: ``MODALNB_WEB_RATE``.
+    web_redirect : float
+        Seconds after which a client whose response has not begun is sent to a URL that has it
+        later, as Modal does after 150; 0 lets clients wait. Environment:
+        ``MODALNB_WEB_REDIRECT``.
 
     Examples
     --------
@@ -103,6 +107,7 @@ class Config:
             "web_port": _number("WEB_PORT", "0", int),
             "web_domain": os.environ.get(_ENV + "WEB_DOMAIN") or "localhost",
             "web_rate": _number("WEB_RATE", "200", float),
+            "web_redirect": _number("WEB_REDIRECT", "0", float),
         }
 
     def __getattr__(self, name: str) -> Any:

@@ -85,10 +85,25 @@ class Channel(asyncio.Protocol):
             await _turn(self._readers)
         frame = self._frames.popleft()
         self._queued -= len(frame[1])
+        self._resume()
+        return frame
+
+    def _resume(self) -> None:
         if self._is_paused and self._queued < HIGH_WATER // 2:
             self._is_paused = False
             self._transport.resume_reading()
-        return frame
+
+    def more_data(self, piece: Buffer) -> Buffer:
+        """A piece of a body with all that have arrived after it: fewer and larger are cheaper."""
+        frames = self._frames
+        if not frames or frames[0][0] != DATA:
+            return piece
+        pieces = [piece]
+        while frames and frames[0][0] == DATA:
+            pieces.append(frames.popleft()[1])
+            self._queued -= len(pieces[-1])
+        self._resume()
+        return b"".join(pieces)
 
     def put_first(self, kind: int, payload: bytes) -> None:
         """Let a reader of this end have a frame before all that have arrived."""

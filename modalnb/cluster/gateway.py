@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -30,12 +29,12 @@ class GatewayProcess:
 
     def __init__(self, options: dict[str, Any], print_lines: Callable[[Lines], None]) -> None:
         self._print_lines = print_lines
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        self._error = ""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "modalnb.web"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._log,
+            stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": _python_path()},
             start_new_session=True,
         )
@@ -59,15 +58,14 @@ class GatewayProcess:
             return self._facts.result(config.start_timeout)
         except TimeoutError:
             self._process.kill()
+            why = f"it said nothing for {config.start_timeout:g} s."
         except concurrent.futures.CancelledError:
-            pass
-        raise ConnectionError(f"The web gateway did not start: {self._last_words()}")
+            why = self._last_words()
+        raise ConnectionError(f"The web gateway did not start: {why}")
 
     def _last_words(self) -> str:
-        self._process.wait()
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"it said nothing for {config.start_timeout:g} s."
+        status = self._process.wait()
+        return self._error or f"its process ended with exit status {status}."
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -76,6 +74,8 @@ class GatewayProcess:
                 said = json.loads(line)
                 if "port" in said:
                     self._facts.set_result(said)
+                elif "error" in said:
+                    self._error = said["error"]
                 else:
                     self._print_lines([(name, kind, text) for name, kind, text in said["printed"]])
         self._facts.cancel()
@@ -96,7 +96,6 @@ class GatewayProcess:
             self._process.kill()
             self._process.wait()
         self._reader.join(CLOSE_SECONDS)
-        self._log.close()
 
 
 def start_gateway(session: Any) -> GatewayProcess:
@@ -127,6 +126,7 @@ def options_of(session: Any) -> dict[str, Any]:
         "port": config.web_port,
         "domain": config.web_domain,
         "rate": config.web_rate,
+        "redirect": config.web_redirect,
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import json
 import logging
@@ -28,6 +29,7 @@ from modalnb.web.keys import KeyRing
 from modalnb.web.lounge import Lounge
 from modalnb.web.plane_line import PlaneLine
 from modalnb.web.rate import Rate
+from modalnb.web.results import Results
 from modalnb.web.routes import Routes
 from modalnb.web.server import Server, bind
 
@@ -55,6 +57,7 @@ async def _main(options: dict[str, Any]) -> None:
         lounge,
         Rate(options["rate"]),
         KeyRing(),
+        Results(options["redirect"]),
         lambda lines: _say({"printed": lines}),
     )
     bound = bind(options["host"], options["port"])
@@ -132,8 +135,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
     _allow_connections()
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
-        runner.run(_main(options))
+    # What is here stays, and what requests make is let go at once: most collections find nothing.
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 50)
+    try:
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            runner.run(_main(options))
+    except Exception as error:
+        _say({"error": f"{type(error).__name__}: {error}"})
+        raise
 
 
 if __name__ == "__main__":

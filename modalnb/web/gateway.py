@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import time
+import traceback
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,8 +16,9 @@ from modalnb.web.leases import LeaseBook
 from modalnb.web.lounge import Lounge
 from modalnb.web.patrol import Patrol
 from modalnb.web.rate import Rate
-from modalnb.web.relay import WATCH_SECONDS, ClientGoneError, Relay
+from modalnb.web.relay import WATCH_SECONDS, AbortError, ClientGoneError, Relay
 from modalnb.web.replies import ProblemError, reply, reply_problem
+from modalnb.web.results import PARAMETER, Client, Results
 from modalnb.web.routes import Route, Routes
 from modalnb.web.sockets import SocketRelay
 from modalnb.web.variants import pool_of
@@ -29,13 +31,21 @@ class Gateway:
     """Answers every request: by a web function, or with a problem that says what is wrong."""
 
     def __init__(
-        self, stub: Stub, routes: Routes, lounge: Lounge, rate: Rate, keys: KeyRing, printer: Any
+        self,
+        stub: Stub,
+        routes: Routes,
+        lounge: Lounge,
+        rate: Rate,
+        keys: KeyRing,
+        results: Results,
+        printer: Any,
     ) -> None:
         self._stub = stub
         self._routes = routes
         self._lounge = lounge
         self._rate = rate
         self._keys = keys
+        self._results = results
         self._printer = printer
         self._patrol = Patrol(WATCH_SECONDS)
         self.books: dict[tuple[str, str], LeaseBook] = {}
@@ -48,6 +58,12 @@ class Gateway:
             await reply_problem(scope, send, problem)
         except ClientGoneError:
             pass
+        except AbortError:
+            raise
+        except Exception:
+            # The server answers 500 or cuts the connection; somebody should know why.
+            self._printer([("gateway", "stderr", traceback.format_exc())])
+            raise
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         named = head.first_values(scope["headers"])
@@ -74,11 +90,32 @@ class Gateway:
         if scope["type"] == "websocket":
             await SocketRelay(book, receive, send).run(passed_on)
         else:
-            relay = Relay(book, self._patrol, scope, receive, send)
-            if head.has_body(named):
-                _check_size(named)
-                await relay.read_first()
+            await self._relay(book, named, passed_on, (scope, receive, send))
+
+    async def _relay(
+        self,
+        book: LeaseBook,
+        named: head.Named,
+        passed_on: dict[str, Any],
+        request: tuple[Scope, Receive, Send],
+    ) -> None:
+        scope, receive, send = request
+        is_direct = not self._results.seconds
+        client = None if is_direct else Client()
+        if client is not None:
+            if PARAMETER in scope["query_string"]:
+                await self._results.resume(scope, passed_on, (receive, send))
+                return
+            client.attach(receive, send)
+        ends = (receive, send) if client is None else (client.receive, client.send)
+        relay = Relay(book, self._patrol, scope, *ends)
+        if head.has_body(named):
+            _check_size(named)
+            await relay.read_first()
+        if client is None:
             await relay.run(passed_on)
+        else:
+            await self._results.run(relay, client, passed_on, send)
 
     def _book(self, route: Route, pool_id: str) -> LeaseBook:
         key = (pool_id, route.method)

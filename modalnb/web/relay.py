@@ -50,6 +50,11 @@ class Relay:
         self._has_started = False
         self._is_complete = False
 
+    @property
+    def has_more_body(self) -> bool:
+        """Whether the client has not sent its whole body when the first part was here."""
+        return bool(self._body["more_body"])
+
     # -- before a container has it ---------------------------------------------------------
 
     async def read_first(self) -> None:
@@ -182,7 +187,8 @@ class Relay:
                     }
                 )
             elif kind == tunnel.DATA:
-                await self._send({"type": "http.response.body", "body": payload, "more_body": True})
+                body = channel.more_data(payload)
+                await self._send({"type": "http.response.body", "body": body, "more_body": True})
             elif kind == tunnel.LAST:
                 self._is_complete = True
                 await self._send({"type": "http.response.body", "body": payload})

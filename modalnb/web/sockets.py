@@ -105,7 +105,11 @@ class SocketRelay:
             self._is_accepted = self._is_closed = True
         elif kind.startswith("websocket.http.response"):
             self._is_refused = True
-        await self._send(event)
+        try:
+            await self._send(event)
+        except OSError:
+            # The client has left; the app hears of it from the other direction.
+            self._is_closed = True
 
     async def _end(self, outcome: bytes | None) -> None:
         """Say how it ended, if the app has not."""

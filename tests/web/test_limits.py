@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import httpx
 
+import modalnb
 from tests.web.conftest import Url
 
 Start = Callable[..., str]
@@ -128,3 +129,33 @@ def test_full_queue_is_a_503_that_names_the_limit() -> None:
     assert problem["function"] == "slow"
     assert headers["content-type"] == "application/problem+json"
     assert headers["retry-after"] == "1"
+
+
+def test_slow_answer_is_fetched_at_another_url(
+    client: httpx.Client, url: Url, open_gateway: Start
+) -> None:
+    """As Modal has it, if that is asked for: 303, as often as it takes."""
+    base = f"{open_gateway(redirect=0.3)}/site/fragile"
+    first = client.post(f"{base}/late?1", content=b"body")
+    assert first.status_code == 303
+    assert first.headers["location"].startswith("/site/fragile/late?__modalnb_result=")
+    answer = client.post(f"{base}/late?1", content=b"body", follow_redirects=True)
+    assert answer.status_code == 200
+    assert answer.text.isdigit()
+    assert len(answer.history) >= 2
+    gone = client.get(str(answer.history[1].url))
+    assert gone.status_code == 404
+    assert client.get(base).status_code == 200
+
+
+def test_failure_of_a_slow_answer_arrives_there_too(
+    client: httpx.Client,
+    url: Url,
+    open_gateway: Start,
+    site: modalnb.App,
+    wait_until: Callable[..., None],
+) -> None:
+    base = f"{open_gateway(redirect=0.3)}/site/api"
+    answer = client.get(f"{base}/slow?seconds=30", follow_redirects=True)
+    assert answer.status_code == 504
+    wait_until(lambda: site.registered_functions["api"].snapshot().running == 0)
