@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import threading
 import time
@@ -65,6 +66,8 @@ def _start(quiet: bool) -> None:
 
 def is_watched() -> bool:
     """Whether a person reads what this process prints."""
+    if os.environ.get("MODALNB_NONINTERACTIVE", "0") != "0":
+        return False
     ipython = sys.modules.get("IPython")
     return sys.stderr.isatty() or bool(ipython and ipython.get_ipython())
 
