@@ -18,7 +18,7 @@ from modalnb.websettings import WebSettings
 
 #: What the gateway knows may be so old while it is used; then it asks again, beside the work.
 FRESH_SECONDS = 1.0
-#: A path that it does not know makes it ask again at once, but no more often than this.
+#: A path that it does not know makes it ask again, but no more often than this.
 MISS_SECONDS = 0.1
 #: The longest label of a host name, and how much of a longer one is kept; as Modal does it.
 MAX_LABEL, KEPT_LABEL = 63, 56
@@ -87,11 +87,13 @@ class Routes:
         """
         found = self._find(scope, named)
         age = time.monotonic() - self._asked_at
-        if found is None and age > MISS_SECONDS:
-            await self.refresh()
+        if found is None:
+            # It may be a moment old, so the answer is to be of after the request came.
+            await asyncio.sleep(max(0.0, MISS_SECONDS - age))
+            await asyncio.shield(self._refresh())
             found = self._find(scope, named)
-        elif age > FRESH_SECONDS and self._asking is None:
-            self._asking = asyncio.ensure_future(self.refresh())
+        elif age > FRESH_SECONDS:
+            self._refresh()
         if found is None:
             known = [f"/{route.app}/{route.name}" for route in self.all()]
             raise ProblemError(
@@ -101,13 +103,18 @@ class Routes:
             )
         return found
 
-    async def refresh(self) -> None:
-        """Ask the plane what there is."""
-        self._asked_at = time.monotonic()
+    def _refresh(self) -> asyncio.Future[None]:
+        """Ask the plane what there is, once for all who want to know at the same time."""
+        if self._asking is None:
+            self._asking = asyncio.ensure_future(self._ask())
+        return self._asking
+
+    async def _ask(self) -> None:
         try:
             routes = [_route_of(facts) for facts in await self._fetch()]
         finally:
             self._asking = None
+            self._asked_at = time.monotonic()
         self._by_path = {(r.app.encode(), r.name.encode()): r for r in routes}
         self._by_host = {r.host_label.encode(): r for r in routes}
 

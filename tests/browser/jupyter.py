@@ -145,7 +145,8 @@ class NotebookPage:
         self.wait_ready()
 
     def _on_request(self, request: Any) -> None:
-        own = (self._server.origin, f"ws://127.0.0.1:{self._server.port}", "data:", "blob:")
+        # Web functions answer on ports of their own, on this machine too.
+        own = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
         if not request.url.startswith(own):
             self.outside.append(request.url)
 
