@@ -247,7 +247,8 @@ class Desk:
             batch_sizes=pool.batches.sizes,
             batch_waits=pool.batches.waits if pool.settings.batch else (),
             reason=record.reason if record else "",
-            gauges=observe.gauges(pool, self.plane.limits or Limits()),
+            gauges=observe.gauges(pool, self.plane.limits or Limits())
+            + self.gateways.gauges(record, now),
         )
 
     def _container(self, container: Any) -> Any:

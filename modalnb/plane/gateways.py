@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
 from modalnb import messages as m
 from modalnb.core import events as ev
 from modalnb.interface import MethodFacts
 from modalnb.plane.registry import AppRecord, FunctionRecord
+from modalnb.snapshot import Gauge
 from modalnb.websettings import SERVE
 
 if TYPE_CHECKING:
     from modalnb.plane.scheduler_plugin import PlanePlugin
+
+#: A rate that was told so long ago is over.
+RATE_SECONDS = 2.0
 
 
 class Gateways:
@@ -20,6 +26,8 @@ class Gateways:
     def __init__(self, plane: PlanePlugin) -> None:
         self._plane = plane
         self._facts: dict[str, dict[str, Any]] = {}
+        #: Requests a second, how many may be, and when that was told.
+        self._rate = (0.0, 0.0, -math.inf)
 
     def left(self, client: str) -> None:
         """A client has gone; it may have been a gateway."""
@@ -40,6 +48,18 @@ class Gateways:
         if facts is not None and facts.web is not None:
             path = f"/{app.name or app.app_id}/{_name_of(base, facts)}"
         return {"path": path, "home": next(reversed(self._facts.values()), None)}
+
+    def _answer_web_rate(self, rate: float, maximum: float) -> None:
+        """So many requests a second come to a gateway, of so many that may."""
+        self._rate = (rate, maximum, time.monotonic())
+
+    def gauges(self, record: FunctionRecord | None, now: float) -> tuple[Gauge, ...]:
+        """How near the requests are to their limit, for a function that answers any."""
+        rate, maximum, told_at = self._rate
+        if record is None or not record.interface.has_web or not maximum:
+            return ()
+        current = rate if now - told_at < RATE_SECONDS else 0.0
+        return (Gauge(name="web requests a second", current=current, maximum=maximum),)
 
     def _answer_web(self) -> list[dict[str, Any]]:
         """Every endpoint; of two apps of one name the deployed one counts, else the latest."""

@@ -15,7 +15,7 @@ from modalnb.web.keys import KeyRing
 from modalnb.web.leases import LeaseBook
 from modalnb.web.lounge import Lounge
 from modalnb.web.patrol import Patrol
-from modalnb.web.rate import Rate
+from modalnb.web.rate import Meter, Rate
 from modalnb.web.relay import WATCH_SECONDS, AbortError, ClientGoneError, Relay
 from modalnb.web.replies import ProblemError, reply, reply_problem
 from modalnb.web.results import PARAMETER, Client, Results
@@ -44,6 +44,7 @@ class Gateway:
         self._routes = routes
         self._lounge = lounge
         self._rate = rate
+        self._meter = Meter()
         self._keys = keys
         self._results = results
         self._printer = printer
@@ -145,7 +146,11 @@ class Gateway:
             )
 
     def _check_rate(self) -> None:
-        wait = self._rate.admit(time.monotonic())
+        now = time.monotonic()
+        rate = self._meter.count(now)
+        if rate is not None and self._rate.per_second:
+            self._stub.ask("web_rate", rate=rate, maximum=self._rate.per_second)
+        wait = self._rate.admit(now)
         if wait:
             raise ProblemError(
                 429,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: Seconds' worth of requests that may come at once after a quiet time; Modal's own allowance.
 BURST_SECONDS = 5.0
+#: How often a meter tells what it has counted.
+METER_SECONDS = 0.5
 
 
 class Rate:
@@ -24,3 +26,21 @@ class Rate:
             return (1.0 - self._room) / self.per_second
         self._room -= 1.0
         return 0.0
+
+
+class Meter:
+    """Counts requests, and tells now and then how many a second there were."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._since = 0.0
+
+    def count(self, now: float) -> float | None:
+        """One more request; those a second since the last answer, if that is old enough."""
+        self._count += 1
+        seconds = now - self._since
+        if seconds < METER_SECONDS:
+            return None
+        rate = self._count / seconds
+        self._count, self._since = 0, now
+        return rate

@@ -188,6 +188,7 @@ def test_charts_that_cannot_live_become_a_picture(open_notebook: Open, gate: Pat
 def test_dark_theme_is_followed(open_notebook: Open, gate: Path) -> None:
     (gate / "gate").touch()
     notebook = open_notebook([SETUP, DASHBOARD, "work.remote('gate')"])
+    notebook.set_theme("JupyterLab Light")
     for cell in range(3):
         notebook.run(cell)
     notebook.page.locator(".modalnb-tile").first.wait_for()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 
@@ -37,6 +38,19 @@ def test_rate_is_limited_after_a_burst(client: httpx.Client, url: Url, open_gate
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.headers["retry-after"] == "1"
     assert refused.json()["maximum"] == 2
+
+
+def test_rate_shows_in_the_snapshot(
+    client: httpx.Client, open_gateway: Start, site: modalnb.App, wait_until: Any
+) -> None:
+    base = open_gateway(rate=1000)
+
+    def used() -> float:
+        client.get(f"{base}/site/fragile")
+        gauges = [g for p in site.snapshot().pools for g in p.gauges if "web" in g.name]
+        return max((gauge.current for gauge in gauges if gauge.maximum == 1000), default=0.0)
+
+    wait_until(lambda: used() > 1)
 
 
 def test_body_that_does_not_begin_is_a_408(url: Url) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modalnb.web.rate import BURST_SECONDS, Rate
+from modalnb.web.rate import BURST_SECONDS, Meter, Rate
 
 
 @given(
@@ -44,3 +45,10 @@ def test_burst_is_five_seconds_worth() -> None:
 def test_zero_is_no_limit() -> None:
     rate = Rate(0)
     assert not any(rate.admit(1.0) for _ in range(10_000))
+
+
+def test_meter_tells_now_and_then_how_many_requests_a_second_there_were() -> None:
+    meter = Meter()
+    meter.count(100.0)
+    told = [rate for n in range(1, 101) if (rate := meter.count(100 + n / 50)) is not None]
+    assert told == [pytest.approx(50)] * 4
