@@ -13,6 +13,7 @@ from typing import Any
 from modalnb.api import current, display, viewing
 from modalnb.api.call_graph import InputInfo, infos_of
 from modalnb.api.fetching import WINDOW, Fetch
+from modalnb.api.gathering import gathered
 from modalnb.api.printing import Sink
 from modalnb.api.twin import static_twin, twin
 from modalnb.api.waiting import ask, ask_async, value_of
@@ -102,6 +103,8 @@ class FunctionCall:
 
         Raises
         ------
+        InvalidError
+            If the call has no input of this index.
         TimeoutError
             The builtin one, if there is no result in time.
         NotFoundError
@@ -249,15 +252,8 @@ class FunctionCall:
             Whether failures stand in the list instead of the first one being raised; the other
             calls go on in either case.
         """
-        results: list[Any] = []
-        for call in calls:
-            try:
-                results.append(call.get())
-            except Exception as error:
-                if not return_exceptions:
-                    raise
-                results.append(error)
-        return results
+        __tracebackhide__ = True
+        return gathered(calls, return_exceptions=return_exceptions)
 
     @gather.aio
     async def _gather_aio(*calls: FunctionCall, return_exceptions: bool = False) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from modalnb import messages as m
@@ -45,6 +46,10 @@ class Fetch:
         """Wait for the value of one of the inputs, counted from the first one."""
         outcome = self._tickets[number].wait(timeout)
         return value_of(self._stub, self._function, *outcome, keep=True)
+
+    def tell(self, ended: Callable[[], None]) -> None:
+        """Call `ended` once when there is an outcome of the first input, which may be now."""
+        self._tickets[0].tell(ended)
 
     async def value_async(self, number: int, timeout: float | None = None) -> Any:
         """The same for ``await``."""

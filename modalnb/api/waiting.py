@@ -36,6 +36,11 @@ def error_of(stub: Stub, function: str, status: str, payload: Any) -> BaseExcept
         return exception.ContainerLostError(function=function, losses=tuple(payload))
     if status == "timeout":
         return exception.FunctionTimeoutError(function=function, timeout=payload)
+    if status == "beyond":
+        index, count = payload
+        return exception.InvalidError(
+            f"`index` must be below {count}; got {index}. Ask `num_inputs()` how many there are."
+        )
     if status == "stalled":
         return exception.ExecutionError(
             f"`{function}` waits for itself: every container that it can have runs an input that "
@@ -80,7 +85,7 @@ class Ticket:
     It is an :class:`~modalnb.plane.stub.Inbox`; the loop fills it, one caller waits on it.
     """
 
-    __slots__ = ("_callbacks", "_done", "_future", "_lock", "function", "outcome", "sink", "view")
+    __slots__ = ("_done", "_ended", "_future", "_lock", "function", "outcome", "sink", "view")
 
     def __init__(self, function: str, sink: Sink | None, view: View = NOTHING) -> None:
         self.function = function
@@ -90,6 +95,8 @@ class Ticket:
         self._done = threading.Lock()
         self._done.acquire()
         self._future: asyncio.Future[None] | None = None
+        #: Told once there is an outcome.
+        self._ended: Callable[[], None] | None = None
         self._lock = threading.Lock()
 
     # -- from the loop ---------------------------------------------------------------------
@@ -122,8 +129,10 @@ class Ticket:
             if self.outcome is not None:
                 return
             self.outcome = outcome
-            future = self._future
+            future, ended = self._future, self._ended
         self._done.release()
+        if ended is not None:
+            ended()
         if future is not None:
             loop = future.get_loop()
             loop.call_soon_threadsafe(resolve, future)
@@ -136,6 +145,14 @@ class Ticket:
             raise builtins.TimeoutError
         self._done.release()
         return self._result()
+
+    def tell(self, ended: Callable[[], None]) -> None:
+        """Call `ended` once when there is an outcome, which may be now."""
+        with self._lock:
+            is_done = self.outcome is not None
+            self._ended = None if is_done else ended
+        if is_done:
+            ended()
 
     async def wait_async(self, timeout: float | None = None) -> tuple[str, Any]:
         """The same without blocking the running loop."""

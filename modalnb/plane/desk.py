@@ -106,7 +106,7 @@ class Desk:
             raise NotFoundError(
                 f"There is no call {call_id}; its results may have been kept for their time."
             )
-        return kept.outputs.get(index)
+        return kept.output(index)
 
     def _answer_cancel(self, call_id: str, kill: bool = False) -> None:
         self.plane.apply(ev.CallCancelled(call_id=call_id, kill=kill))

@@ -25,6 +25,12 @@ class KeptCall:
     outputs: dict[int, tuple[str, Any]] = field(default_factory=dict)
     watchers: dict[int, list[str]] = field(default_factory=dict)
 
+    def output(self, index: int) -> tuple[str, Any] | None:
+        """The status and payload of an input, "beyond" if there is no such input; None: not yet."""
+        if self.is_complete and index >= self.admitted:
+            return "beyond", (index, self.admitted)
+        return self.outputs.get(index)
+
 
 class Keeper:
     """The spawned calls of an engine; finished ones are thrown away after `keep_seconds`."""
@@ -57,8 +63,8 @@ class Keeper:
             return None
         there = []
         for index in range(start, min(stop, start + MAX_WATCH)):
-            if index in call.outputs:
-                there.append((call_id, index, *call.outputs[index]))
+            if (output := call.output(index)) is not None:
+                there.append((call_id, index, *output))
             elif caller not in (watchers := call.watchers.setdefault(index, [])):
                 watchers.append(caller)
         return there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from modalnb.exception import InputCancellation, InvalidError
 from modalnb.interface import GENERATOR_MARK
 from modalnb.payload import envelope, failure
 from modalnb.payload.shared_memory import Depot
+from modalnb.runtime import context
 from modalnb.runtime.streaming import Producer
 
 Outcome = tuple[str, Any]
@@ -44,6 +46,9 @@ def outcome_of(error: BaseException) -> Outcome:
     """What is reported of an exception."""
     if isinstance(error, InputCancellation):
         return "cancelled", None
+    if isinstance(error, KeyboardInterrupt | GeneratorExit):
+        # They ask the process to end: it does, after what else it executes.
+        context.home().container.leave()
     return "error", failure_payload(error)
 
 
@@ -63,8 +68,9 @@ def call_sync(
         args, kwargs = arguments_of(payload, depot)
         value = function(*args, **kwargs)
         if producer is not None and inspect.isgenerator(value):
-            for element in value:
-                producer.put(element)
+            with contextlib.closing(value):
+                for element in value:
+                    producer.put(element)
             value = None
         _check_value(function, value)
         return "ok", envelope.pack(value, depot, "result")
@@ -80,8 +86,9 @@ async def call_async(
         args, kwargs = arguments_of(payload, depot)
         value = function(*args, **kwargs)
         if producer is not None and inspect.isasyncgen(value):
-            async for element in value:
-                await producer.put_async(element)
+            async with contextlib.aclosing(value):
+                async for element in value:
+                    await producer.put_async(element)
             value = None
         else:
             value = await value

@@ -13,6 +13,18 @@ def test_watch_gives_what_is_there_and_then_what_comes() -> None:
     assert keeper.keep(("fc-1", 1, "ok", b"b")) == ["c:you"]
 
 
+def test_input_that_will_never_be_is_told_once_the_call_is_complete() -> None:
+    keeper = Keeper(keep_seconds=10)
+    call = keeper.open("fc-1", "ap/f", "c:me")
+    call.admitted = 2
+    assert keeper.watch("c:you", "fc-1", 5, 6) == []
+    assert call.output(5) is None
+    call.is_complete = True
+    assert keeper.watch("c:you", "fc-1", 5, 6) == [("fc-1", 5, "beyond", (5, 2))]
+    assert call.output(5) == ("beyond", (5, 2))
+    assert call.output(1) is None
+
+
 def test_same_watch_twice_is_told_once() -> None:
     keeper = Keeper(keep_seconds=10)
     keeper.open("fc-1", "ap/f", "c:me")
