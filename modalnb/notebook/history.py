@@ -198,5 +198,5 @@ def _percent(used: int | None, total: int | None) -> float | None:
 
 
 def device_key(device: DeviceStats) -> str:
-    """What tells devices of all hosts apart."""
-    return f"{device.host}/{device.uuid}"
+    """What tells devices of all hosts apart; one that is lost may have no id to tell."""
+    return f"{device.host}/{device.uuid or device.index}"

@@ -115,13 +115,20 @@ def gauges_html(pool: PoolSnapshot) -> str:
 def devices_html(snapshot: AppSnapshot) -> str:
     """The GPUs of all hosts, or the sentence that there are none."""
     if not snapshot.devices:
-        return f'<p class="modalnb-nogpu">{NO_GPU}</p>'
+        return f'<p class="modalnb-nogpu">{html.escape(no_gpu(snapshot))}</p>'
     head = "".join(f"<th>{n}</th>" for n in ("GPU", "host", "utilization", "memory", "container"))
     rows = ""
     for device in snapshot.devices:
         cells = (f"{device.index} {device.name}", device.host, *device_words(device))
         rows += "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
     return f'<table class="modalnb-table"><tr>{head}</tr>{rows}</table>'
+
+
+def no_gpu(snapshot: AppSnapshot) -> str:
+    """The sentence where there is no GPU to show: a driver that is silent may have some."""
+    if snapshot.device_errors:
+        return f"No GPU is known: {'; '.join(snapshot.device_errors)}."
+    return NO_GPU
 
 
 def device_words(device: DeviceStats) -> tuple[str, str, str]:

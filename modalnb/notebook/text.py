@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modalnb.notebook import charts, words
 from modalnb.notebook.history import History, PoolHistory
-from modalnb.notebook.render import NO_GPU, device_words
+from modalnb.notebook.render import device_words, no_gpu
 from modalnb.snapshot import PoolSnapshot
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -19,7 +19,7 @@ def dashboard_text(history: History, *, rate: float | None = None) -> str:
     lines = [f"App {snapshot.name or snapshot.app_id}"]
     for pool in history.shown():
         lines += _pool_lines(pool, history.pools[pool.pool_id], rate)
-    lines += [f"  {' | '.join(cells)}" for cells in _devices(history)] or [NO_GPU]
+    lines += [f"  {' | '.join(cells)}" for cells in _devices(history)] or [no_gpu(snapshot)]
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from modalnb.notebook import charts, words
 from modalnb.notebook.history import MAX_POINTS, MIB, History, Ring, Sample, device_key
-from modalnb.notebook.render import NO_GPU, device_words
+from modalnb.notebook.render import device_words, no_gpu
 from modalnb.notebook.words import SIGNS
 from modalnb.snapshot import AppSnapshot, ContainerStats, DeviceStats, Mark, PoolSnapshot
 
@@ -135,6 +135,7 @@ class Wire:
             "most": MAX_POINTS,
             "pools": pools,
             "devices": devices,
+            "nogpu": no_gpu(snapshot),
             **_legend(),
         }
 
@@ -211,5 +212,4 @@ def _legend() -> Message:
         "fields": list(Sample._fields),
         "charts": specs,
         "signs": {"states": SIGNS, "marks": charts.MARKS},
-        "nogpu": NO_GPU,
     }

@@ -91,14 +91,15 @@ def test_device_comes_back_when_its_container_dies(
     victim = see.snapshot().containers[0]
     assert victim.pid is not None
     os.kill(victim.pid, signal.SIGKILL)
-    wait_until(lambda: see.snapshot().running == 2 and victim.pid not in pids(see))
+
+    def has_recovered() -> bool:
+        pool = see.snapshot()
+        return pool.running == 2 and victim.pid not in {c.pid for c in pool.containers}
+
+    wait_until(has_recovered)
     assert {c.gpus for c in see.snapshot().containers} == {("GPU-one",), ("GPU-two",)}
     gate.touch()
     assert {call.get()[0] for call in calls} == {"GPU-one", "GPU-two"}
-
-
-def pids(function: Any) -> set[int | None]:
-    return {container.pid for container in function.snapshot().containers}
 
 
 def test_device_comes_back_when_its_container_leaves(app: modalnb.App, wait_until: Wait) -> None:

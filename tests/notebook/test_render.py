@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -149,6 +150,16 @@ def test_settings_tell_declared_override_and_in_force() -> None:
 def test_no_gpu_is_a_sentence_and_no_chart() -> None:
     assert render.NO_GPU in render.dashboard_html(_history())
     assert render.NO_GPU in text.dashboard_text(_history())
+
+
+def test_driver_that_is_silent_is_told_where_there_would_be_devices() -> None:
+    seen = _history()
+    assert seen.latest is not None
+    silence = ("box: the NVIDIA driver has not answered for 2 s",)
+    seen.latest = replace(seen.latest, device_errors=silence)
+    for shown in (render.dashboard_html(seen), text.dashboard_text(seen)):
+        assert "No GPU is known: box: the NVIDIA driver has not answered for 2 s." in shown
+        assert render.NO_GPU not in shown
 
 
 def test_devices_tell_their_use_or_their_error() -> None:
