@@ -26,7 +26,8 @@ class Dispatch:
         if not len(pool.slots):
             return
         batch = pool.settings.batch
-        depth = prefetch_depth(pool.mean_duration) if batch is None else 0
+        slots = pool.settings.max_inputs
+        depth = prefetch_depth(pool.mean_duration, slots) if batch is None else 0
         while pool.ready:
             container = self._choose(pool, depth)
             if container is None:

@@ -15,18 +15,18 @@ SLOW_SECONDS = 0.1
 MAX_PREFETCH = 256
 
 
-def prefetch_depth(mean_duration: float | None) -> int:
+def prefetch_depth(mean_duration: float | None, slots: int) -> int:
     """How many inputs a container may hold beyond its slots.
 
     Thirty inputs of 1 ms pass while a message goes to the plane and back a few times, so a
     container that held only what it executes would mostly wait; with inputs of a second it would
-    not notice.
+    not notice.  With a hundred slots, sixty inputs of 50 ms pass in that time.
     """
     if mean_duration is None or mean_duration > SLOW_SECONDS:
         return 0
-    if mean_duration <= PREFETCH_SECONDS / MAX_PREFETCH:
+    if mean_duration <= PREFETCH_SECONDS * slots / MAX_PREFETCH:
         return MAX_PREFETCH
-    return math.ceil(PREFETCH_SECONDS / mean_duration)
+    return math.ceil(PREFETCH_SECONDS * slots / mean_duration)
 
 
 class SlotIndex(Generic[C]):

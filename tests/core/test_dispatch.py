@@ -228,7 +228,7 @@ def test_single_inputs_behind_a_batch_wait_and_are_recalled() -> None:
     world.define(max_inputs=2, target_inputs=2)
     world.put("map", 5)
     known = world.ledger.containers[container.name]
-    assert (known.held, known.running, known.prefetched) == (4, 5, 2)
+    assert (known.held, known.running, known.prefetched) == (6, 5, 4)
     world.advance(PATIENCE_SECONDS + 6 * SHORT)
     other = world.expect()
     world.read_orders(container)

@@ -20,16 +20,22 @@ def index_of(**levels: int) -> SlotIndex[str]:
 
 
 def test_prefetch_depth_is_zero_until_measured_and_for_slow_inputs() -> None:
-    assert prefetch_depth(None) == 0
-    assert prefetch_depth(SLOW_SECONDS * 1.01) == 0
+    assert prefetch_depth(None, 1) == 0
+    assert prefetch_depth(SLOW_SECONDS * 1.01, 1) == 0
 
 
 def test_prefetch_depth_bridges_the_round_trip() -> None:
-    assert prefetch_depth(SLOW_SECONDS) == 1
-    assert prefetch_depth(PREFETCH_SECONDS / 4) == 4
-    assert prefetch_depth(PREFETCH_SECONDS / 3.5) == 4
-    assert prefetch_depth(0.0) == MAX_PREFETCH
-    assert prefetch_depth(1e-9) == MAX_PREFETCH
+    assert prefetch_depth(SLOW_SECONDS, 1) == 1
+    assert prefetch_depth(PREFETCH_SECONDS / 4, 1) == 4
+    assert prefetch_depth(PREFETCH_SECONDS / 3.5, 1) == 4
+    assert prefetch_depth(0.0, 1) == MAX_PREFETCH
+    assert prefetch_depth(1e-9, 1) == MAX_PREFETCH
+
+
+def test_prefetch_depth_grows_with_the_slots_that_pass_inputs_at_once() -> None:
+    assert prefetch_depth(PREFETCH_SECONDS, 10) == 10
+    assert prefetch_depth(SLOW_SECONDS, 1_000) == MAX_PREFETCH
+    assert prefetch_depth(SLOW_SECONDS * 1.01, 1_000) == 0
 
 
 def test_choose_packs_the_fullest_below_the_target() -> None:
