@@ -72,12 +72,6 @@ def test_call_stays_open_until_its_caller_closes_it(world: World) -> None:
     assert world.handle(ev.CallClosed(call_id="one")) == []
 
 
-def test_requests_that_share_an_input_count_as_done(world: World) -> None:
-    assert world.handle(ev.InputsAnswered(pool_id="a/f", count=3)) == []
-    assert world.ledger.pools["a/f"].done == 3
-    assert world.handle(ev.InputsAnswered(pool_id="a/gone", count=3)) == []
-
-
 def test_durable_call_that_was_closed_and_is_owed_inputs_ends_with_its_caller(
     world: World,
 ) -> None:
