@@ -1,5 +1,7 @@
 """Microseconds that the pure core takes per input: put, lease, output, end of call.
 
+For inputs that run one by one, in batches of 32, and that fail once and are tried again.
+
 python benchmarks/core_ledger.py [inputs] [inputs a message]
 """
 
@@ -8,25 +10,31 @@ import time
 
 from modalnb.core import events as ev
 from modalnb.core.ledger import Ledger
-from modalnb.settings import FunctionSettings
+from modalnb.settings import BatchSettings, FunctionSettings, Retries
 
 CONTAINERS = 4
 WINDOW = 1000
 ROUNDS = 7
+KINDS = {
+    "one by one": FunctionSettings(),
+    "in batches": FunctionSettings(batch=BatchSettings(max_batch_size=32, wait_ms=0)),
+    "tried again": FunctionSettings(retries=Retries(max_retries=1, initial_delay=0)),
+}
 
 
-def serve(total: int, batch: int) -> float:
+def serve(settings: FunctionSettings, total: int, batch: int) -> float:
     """Process time per input, in microseconds, for one map over `total` short inputs."""
     ledger = Ledger()
-    ledger.handle(ev.PoolDefined(pool_id="a/f", settings=FunctionSettings()), 0.0)
+    ledger.handle(ev.PoolDefined(pool_id="a/f", settings=settings), 0.0)
+    failing = set(range(total)) if settings.retries else set()
     held = {f"c{n}": [] for n in range(CONTAINERS)}
     for name in held:
         ledger.handle(ev.ContainerReady(container_id=name, pool_id="a/f"), 0.0)
 
     def handle(event):
         for order in ledger.handle(event, now):
-            if type(order) is ev.RunInputs:
-                held[order.container_id].extend(item[0] for item in order.inputs)
+            if type(order) in (ev.RunInputs, ev.RunBatch):
+                held[order.container_id].extend((item[0], item[2]) for item in order.inputs)
 
     now = 0.0
     sent = done = 0
@@ -52,13 +60,20 @@ def serve(total: int, batch: int) -> float:
             ended, held[name] = held[name][:batch], held[name][batch:]
             if ended:
                 now += 1e-4
-                done += len(ended)
-                outputs = [(lease, "ok", payload, 1e-4) for lease in ended]
+                outputs = []
+                for lease, index in ended:
+                    status = "error" if index in failing else "ok"
+                    failing.discard(index)
+                    done += status == "ok"
+                    outputs.append((lease, status, payload, 1e-4))
                 handle(ev.OutputsReturned(container_id=name, outputs=outputs))
+                if settings.retries:
+                    handle(ev.Tick())
     return (time.process_time() - begun) / total * 1e6
 
 
 if __name__ == "__main__":
     total, batch = (int(a) for a in [*sys.argv[1:], "10000", "64"][:2])
-    rounds = sorted(serve(total, batch) for _ in range(ROUNDS))
-    print(f"{rounds[ROUNDS // 2]:.1f} µs per input (best {rounds[0]:.1f})")
+    for name, settings in KINDS.items():
+        rounds = sorted(serve(settings, total, batch) for _ in range(ROUNDS))
+        print(f"{name}: {rounds[ROUNDS // 2]:.1f} µs per input (best {rounds[0]:.1f})")

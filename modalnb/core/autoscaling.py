@@ -92,7 +92,8 @@ def _needed(pool: PoolSnapshot) -> _Plan:
     running = pool.running - sum(c.running for c in pool.containers if c.state == "draining")
     demand = pool.pending + running
     if not demand:
-        return _Plan(desired=0, terms=("no inputs",))
+        words = f"{pool.running} running where no more go" if pool.running else "no inputs"
+        return _Plan(desired=0, terms=(words,))
     words = f"{pool.pending} pending + {running} running"
     per_container = float(pool.capacity)
     terms = [f"{words} at {per_container:.0f} per container"]

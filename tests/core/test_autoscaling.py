@@ -106,7 +106,9 @@ def test_decide_counts_booting_containers_as_present() -> None:
 
 def test_decide_does_not_replace_a_draining_container_for_what_it_still_runs() -> None:
     draining = container("a", "draining", running=1)
-    assert ask(pool(draining), settings()).desired == 0
+    decision = ask(pool(draining), settings())
+    assert decision.desired == 0
+    assert decision.reason.startswith("1 running where no more go → want 0")
     assert ask(pool(draining, pending=1), settings()).start == 1
 
 
