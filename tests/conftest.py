@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 import modalnb
 from modalnb.api import current
@@ -18,6 +19,16 @@ from modalnb.cluster import session as sessions
 from tests.nvml.driver import Driver, build
 
 DEADLINE = 30.0
+
+# Properties are tried on the same examples in every run, however slow the machine.
+settings.register_profile(
+    "modalnb",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("modalnb")
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = DEADLINE) -> None:
@@ -34,9 +45,10 @@ def wait_until(condition: Callable[[], object], *, seconds: float = DEADLINE) ->
 @pytest.fixture(scope="session")
 def engine() -> Iterator[None]:
     """One engine for all tests that need any; afterwards no process of it is left."""
+    others = set(psutil.Process().children(recursive=True))
     current.stub()
     yield
-    children = psutil.Process().children(recursive=True)
+    children = set(psutil.Process().children(recursive=True)) - others
     current.close()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive, f"processes left behind: {alive}"
