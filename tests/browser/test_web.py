@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+from urllib.parse import urlsplit
 
-from tests.browser.jupyter import Open
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+import modalnb
+from modalnb.api.web_url import WebUrl
+from tests.browser.jupyter import Open, Server
 
 SETUP = '''
 import asyncio
@@ -84,3 +92,39 @@ def test_page_streams_in_a_notebook(open_notebook: Open) -> None:
         ("socket", "hello to you"),
     ):
         frame.locator(f"#{name}", has_text=text).wait_for()
+
+
+def test_web_function_is_found_through_jupyter_server_proxy(
+    app: modalnb.App, jupyter: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Binder: the link leads through the Jupyter server, and the app knows its own URL."""
+
+    @app.function(max_containers=1)
+    @modalnb.asgi_app()
+    def where() -> Any:
+        async def web(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "lifespan":
+                raise NotImplementedError
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.accept"})
+                await send({"type": "websocket.send", "text": scope["query_string"].decode()})
+                await send({"type": "websocket.close"})
+                return
+            body = f"{scope['root_path']} {scope['path']}".encode()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": body})
+
+        return web
+
+    url = where.get_web_url()
+    assert isinstance(url, WebUrl)
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/")
+    port = urlsplit(url).port
+    assert url.link == f"/proxy/{port}/test-app/where/"
+    root = f"/proxy/{port}/test-app/where"
+    headers = {"Authorization": f"token {jupyter.token}"}
+    answer = httpx.get(f"{jupyter.origin}{url.link}page", headers=headers, timeout=30)
+    assert answer.text == f"{root} {root}/page"
+    address = f"{jupyter.origin}{url.link}?n=1".replace("http", "ws", 1)
+    with connect(address, additional_headers=headers, proxy=None) as socket:
+        assert socket.recv(timeout=30) == "n=1"
