@@ -73,7 +73,7 @@ def passed_on_scope(scope: Scope, root: bytes, rest: bytes, path: str) -> dict[s
     """
     headers: list[Pair] = []
     forwarded_for = proto = host = forwarded_host = None
-    named: Iterable[bytes] = ()
+    named: set[bytes] = set()
     for pair in scope["headers"]:
         name = pair[0]
         if name not in _STOPPED_REQUEST:
@@ -87,7 +87,7 @@ def passed_on_scope(scope: Scope, root: bytes, rest: bytes, path: str) -> dict[s
         elif name == b"x-forwarded-for":
             forwarded_for = pair[1]
         elif name == b"connection":
-            named = _names_in(pair[1])
+            named |= _names_in(pair[1])
         elif name == b"transfer-encoding":
             # Not of this connection any more, but how an app knows that there is a body.
             headers.append((b"transfer-encoding", b"chunked"))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 import modalnb
+from modalnb.api import current
 from tests.web.conftest import Url
 
 Wait = Callable[..., None]
@@ -118,6 +121,28 @@ def test_pieces_arrive_in_order(client: httpx.Client, url: Url, sizes: list[int]
 def test_large_response_arrives_whole(client: httpx.Client, url: Url) -> None:
     with client.stream("GET", url(f"api/bytes/{2**25}")) as answer:
         assert sum(len(piece) for piece in answer.iter_bytes()) == 2**25
+
+
+def test_bodies_pass_without_being_held(client: httpx.Client, url: Url, site: modalnb.App) -> None:
+    """Neither the gateway nor the container ever has more than a part of them."""
+    client.get(url("api/echo"))
+    (container,) = site.registered_functions["api"].snapshot().containers
+    pids = [current.session().gateway._process.pid, container.pid]
+    before = [_peak_mib(pid) for pid in pids]
+    piece = b"x" * 2**18
+    sent = client.post(url("api/size"), content=(piece for _ in range(256)))
+    assert sent.json() == {"size": 2**26}
+    with client.stream("GET", url(f"api/bytes/{2**26}")) as answer:
+        assert sum(len(piece) for piece in answer.iter_raw()) == 2**26
+    for pid, peak in zip(pids, before, strict=True):
+        assert _peak_mib(pid) - peak < 24
+
+
+def _peak_mib(pid: int | None) -> int:
+    """The most memory that a process has had."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return int(kib) // 1024
 
 
 def test_body_that_is_not_read_does_no_harm(client: httpx.Client, url: Url) -> None:
