@@ -142,16 +142,17 @@ class Dashboard:
 
     # -- looking -------------------------------------------------------------------------------
 
-    def _look(self) -> None:
-        """Take in how things are now, if the engine still says so."""
+    def _look(self) -> bool:
+        """Take in how things are now; False if the engine does not say, or has ended."""
         try:
             look = self._watch.look()
         except Error as error:
             if not self._watch.is_open or "has been stopped" in str(error):
                 self._end = self._end or str(error)
-            return
+            return False
         with self._lock:
             self.history.add(look.snapshot, look.marks)
+        return True
 
     def _update(self, pool_id: str, values: Mapping[str, Any]) -> None:
         self._watch.update(pool_id, values)
@@ -172,12 +173,14 @@ class Dashboard:
         if face is None:
             return self._tick_picture()
         self._steer(face)
-        self._look()
+        is_answered = self._look()
         news = self._answer(face)
         if self._end:
             self._show_end(face)
             return None
-        news |= self._show(face)
+        if is_answered:
+            # Without an answer there is no tick either, which pages take for what it is.
+            news |= self._show(face)
         face.unpin()
         if self._is_lonely():
             return None

@@ -12,8 +12,10 @@ from typing import Generic, NamedTuple, TypeVar
 from modalnb.notebook.spending import Spending
 from modalnb.snapshot import AppSnapshot, DeviceStats, Mark, PoolSnapshot
 
-#: Points kept of each pool and of each device, and marks kept of each pool.
+#: Points kept of each pool and of each device, fewer if there are many, and marks of each pool.
 MAX_POINTS = 3_600
+MIN_POINTS = 300
+ALL_POINTS = 36_000
 MAX_MARKS = 300
 #: Outputs are counted over this many seconds for the throughput.
 RATE_SECONDS = 2.0
@@ -90,15 +92,16 @@ def _is_flat(*rows: tuple[object, ...]) -> bool:
 class PoolHistory:
     """One pool: its line, its marks, what its containers were there for."""
 
-    def __init__(self) -> None:
-        self.ring: Ring[Sample] = Ring()
+    def __init__(self, size: int = MAX_POINTS) -> None:
+        self.ring: Ring[Sample] = Ring(size)
         self.marks: deque[Mark] = deque(maxlen=MAX_MARKS)
         self.spending = Spending()
         self._done: deque[tuple[float, int]] = deque()
 
     def add(self, pool: PoolSnapshot, marks: Iterable[Mark]) -> None:
         """Take in a snapshot that is later than the one before."""
-        self.marks.extend(marks)
+        seen = self.marks[-1].seq if self.marks else 0
+        self.marks.extend(mark for mark in marks if mark.seq > seen)
         last = self.ring.rows[-1].at if self.ring.rows else None
         is_cut = last is not None and pool.taken_at - last > GAP_SECONDS
         if is_cut:
@@ -164,10 +167,13 @@ class History:
         for mark in marks:
             by_pool.setdefault(mark.pool_id, []).append(mark)
         shown = self.shown()
+        size = min(MAX_POINTS, max(MIN_POINTS, ALL_POINTS // max(1, len(shown))))
         for gone in self.pools.keys() - {pool.pool_id for pool in shown}:
             del self.pools[gone]
         for pool in shown:
-            history = self.pools.setdefault(pool.pool_id, PoolHistory())
+            history = self.pools.get(pool.pool_id)
+            if history is None:
+                history = self.pools[pool.pool_id] = PoolHistory(size)
             history.add(pool, by_pool.get(pool.pool_id, ()))
         self._add_devices(snapshot)
 

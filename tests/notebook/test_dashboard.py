@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
+import psutil
 import pytest
 
 import modalnb
+from modalnb.api import current, watching
 from modalnb.notebook import dashboard as module
 from modalnb.notebook.dashboard import Dashboard
 from modalnb.notebook.mode import VARIABLE
@@ -178,6 +180,28 @@ def test_page_that_is_gone_ends_the_ticker_and_hello_starts_it(
     monkeypatch.undo()
     _face(board).page._handle_custom_msg({"kind": "here"}, [])
     assert board._ticker.is_alive
+
+
+def test_engine_that_does_not_answer_gives_no_tick(
+    app: modalnb.App, shown: Any, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page tells from missing ticks that it is disconnected, so a stale one must not go out."""
+    board, _ = shown("live")
+    face = _face(board)
+    face.page._handle_custom_msg({"kind": "hello"}, [])
+    wait_until(lambda: board._is_connected)
+    engine = psutil.Process(current.session().engine.pid)
+    monkeypatch.setattr(watching, "ANSWER_SECONDS", 0.2)
+    engine.suspend()
+    try:
+        wait_until(lambda: not board._look())
+        sent: list[Any] = []
+        monkeypatch.setattr(face, "send", sent.append)
+        assert board._tick() is not None
+        assert sent == []
+    finally:
+        engine.resume()
+    wait_until(lambda: sent)
 
 
 def test_stopped_app_ends_the_dashboard_and_the_next_call_goes_on(

@@ -83,6 +83,21 @@ def test_marks_are_those_of_the_pool_and_bounded() -> None:
     assert marks[-1].seq == module.MAX_MARKS + 4
 
 
+def test_marks_that_are_told_twice_are_kept_once() -> None:
+    history = History()
+    history.add(app(pool(1.0)), [mark(1, 0.5), mark(2, 0.6)])
+    history.add(app(pool(2.0)), [mark(2, 0.6), mark(3, 1.5)])
+    assert [each.seq for each in history.pools[POOL_ID].marks] == [1, 2, 3]
+
+
+def test_many_pools_keep_fewer_points_each() -> None:
+    history = History()
+    history.add(app(*(pool(1.0, pool_id=f"ap-1/{n}") for n in range(1000))))
+    kept = sum(each.ring.rows.maxlen or 0 for each in history.pools.values())
+    assert kept == 1000 * module.MIN_POINTS
+    assert _seen(pool()).ring.rows.maxlen == module.MAX_POINTS
+
+
 def test_only_one_pool_is_kept_if_asked_for() -> None:
     history = History(only="ap-1/g")
     history.add(app(pool(1.0), pool(1.0, pool_id="ap-1/g", function="g")))

@@ -69,7 +69,11 @@ class Store {
     }
     for (const [id, line] of lines) if (!named.has(id)) line.ring.hold(this.now);
   }
-  onLog(message) { this.logs.set(message.container, message.lines); }
+  onLog(message) {
+    this.logs.delete(message.container);
+    this.logs.set(message.container, message.lines);
+    if (this.logs.size > 8) this.logs.delete(this.logs.keys().next().value);
+  }
   onCopy(message) { this.copied = message.text; }
   onEnded(message) { this.ended = message.text; }
 }
