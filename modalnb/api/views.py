@@ -8,4 +8,4 @@ from typing import Any
 
 def open_view(opener: str, owner: Any, **options: Any) -> Any:
     """Open a live view of an app or of a pool's owner."""
-    return getattr(importlib.import_module("modalnb.notebook.dashboard"), opener)(owner, **options)
+    return getattr(importlib.import_module("modalnb.notebook.boards"), opener)(owner, **options)

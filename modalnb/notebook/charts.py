@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import html
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,6 +15,8 @@ from modalnb.notebook.svg import Frame
 from modalnb.notebook.words import SIGNS
 from modalnb.snapshot import ContainerState, Mark, MarkKind, PoolSnapshot
 
+#: Seconds from one label of the time axis to the next.
+TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 WIDTH = 640
 LEFT, RIGHT, HEAD = 44, 10, 18
 POINTS = 240
@@ -163,25 +167,21 @@ def _stroke(line: Line) -> str:
     return "dashed" if line.kind == "dashed" else "line"
 
 
-def time_axis_svg(rows: Sequence[Sample]) -> str:
-    """The time axis below all charts, in seconds or minutes before the last sample."""
+def time_axis_svg(rows: Sequence[Sample], clock: float) -> str:
+    """The time of day below all charts; `clock` is what makes seconds since 1970 of a time."""
     begin, end = _span(rows)
     frame = Frame(LEFT, 0, WIDTH - LEFT - RIGHT, 4, begin, end, 1)
-    step = svg.nice((end - begin) / 6)
-    ticks = [n * step for n in range(int((end - begin) / step) + 1)]
-    parts = [
-        svg.text(
-            frame.x(end - back), 12, _ago(back), "modalnb-tick", "end" if not back else "middle"
-        )
-        for back in ticks
-    ]
+    step = next((s for s in TICKS if (end - begin) / s <= 6), TICKS[-1])
+    zone = datetime.datetime.fromtimestamp(end + clock).astimezone().utcoffset()
+    shift = clock + (zone.total_seconds() if zone else 0.0)
+    first = math.ceil((begin + shift) / step) * step - shift
+    parts = []
+    for n in range(int((end - first) / step) + 1):
+        x = frame.x(first + n * step)
+        words = f"{datetime.datetime.fromtimestamp(first + n * step + clock + 1e-3):%H:%M:%S}"
+        anchor = "end" if x > WIDTH - RIGHT - 24 else "middle"
+        parts.append(svg.text(x, 12, words, "modalnb-tick", anchor))
     return _svg("".join(parts), 16, "time axis")
-
-
-def _ago(seconds: float) -> str:
-    if not seconds:
-        return "now"
-    return f"−{seconds:g} s" if seconds < 120 else f"−{seconds / 60:.3g} min"
 
 
 def _span(rows: Sequence[Sample]) -> tuple[float, float]:

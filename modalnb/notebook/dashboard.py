@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import weakref
+import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modalnb.api.watching import Watch, watch_app, watch_pool
-from modalnb.exception import Error
+from modalnb.api.watching import Watch
+from modalnb.exception import Error, InvalidError
 from modalnb.notebook import render, text, words
 from modalnb.notebook.helm import Helm
 from modalnb.notebook.history import History
@@ -21,8 +23,6 @@ from modalnb.notebook.wire import Wire
 from modalnb.snapshot import PoolSnapshot
 
 if TYPE_CHECKING:
-    from modalnb.api.app import App
-    from modalnb.api.scaling import Scalable
     from modalnb.notebook.face import Face
 
 #: Charts that have not said hello by then cannot live where they are shown.
@@ -30,6 +30,10 @@ HELLO_SECONDS = 3.0
 #: When no page has been heard for so long, there is none.
 PATIENCE_SECONDS = 60.0
 PICTURE_SECONDS = 1.0
+#: From one picture for the saved notebook to the next, beside a live view.
+SAVE_SECONDS = 10.0
+#: The same when nothing more happens.
+QUIET_SECONDS = 2.0
 LOG_LINES = 200
 
 
@@ -45,11 +49,11 @@ class Dashboard:
         What has been seen so far.
     """
 
-    def __init__(self, watch: Watch, *, only: str | None = None, rate: float | None = None) -> None:
+    def __init__(self, watch: Watch, *, only: str | None = None) -> None:
         self._watch = watch
-        self._rate = rate
+        self._rate: float | None = None
         self.history = History(only)
-        self._wire = Wire(self.history, rate)
+        self._wire = Wire(self.history)
         #: Guards history and wire: cells and the ticker use them.
         self._lock = threading.Lock()
         self._face: Face | None = None
@@ -65,36 +69,49 @@ class Dashboard:
         self._drawn_at = 0.0
         self._end = ""
         self._shown = Shown()
+        #: The class of pictures of this dashboard, to hide them beside its live view.
+        self._mark = f"modalnb-saved-{zlib.crc32(f'{watch.app_id} {only}'.encode()):08x}"
         self._listen()
 
     # -- showing -------------------------------------------------------------------------------
 
     def _ipython_display_(self) -> None:
-        """Show in a way that lets the result take the place of the live view when it ends."""
-        self._shown.show(self._repr_mimebundle_())
-        if mode() == "html":
+        """Show the live view, and beside it the picture that is saved with the notebook."""
+        from IPython.display import display
+
+        kind = mode()
+        self._look()
+        if kind == "text":
+            display({"text/plain": self._text()}, raw=True)
+        else:
+            self._shown.show(self._view(kind), self._picture())
             self._ticker.wake()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        self._look()
         kind = mode()
-        if kind in ("live", "basic") and self._face is None and not self._end:
-            from modalnb.notebook.face import Face
-
-            self._face = Face(self._on_page, is_live=kind == "live")
-        if self._face is not None:
-            self._shown_at = self._heard_at = time.monotonic()
-            self._ticker.wake()
-        return self._bundle(kind)
-
-    def _bundle(self, kind: Mode) -> dict[str, Any]:
-        """Everything that is known in all forms; the front end takes the best that it knows."""
+        self._look()
         if kind == "text":
             return {"text/plain": self._text()}
-        bundle = {"text/plain": repr(self), "text/html": self._html()}
-        if self._face is not None:
-            bundle = {**self._face.root._repr_mimebundle_(), **bundle}
-        return bundle
+        return {**(self._view(kind) or {}), **self._picture(is_alone=True)}
+
+    def _view(self, kind: Mode) -> dict[str, Any] | None:
+        """The bundle of the widgets, which are made at first use; the ticker takes over then."""
+        if kind == "html" or self._end:
+            return None
+        if self._face is None:
+            from modalnb.notebook.face import Face
+
+            style = f"{render.CSS}.{self._mark} {{ display: none; }}"
+            self._face = Face(self._on_page, style, is_live=kind == "live")
+        self._shown_at = self._heard_at = time.monotonic()
+        self._ticker.wake()
+        bundle: dict[str, Any] = self._face.root._repr_mimebundle_()
+        return {**bundle, "text/plain": repr(self)}
+
+    def _picture(self, *, is_alone: bool = False) -> dict[str, Any]:
+        """What can be read without a kernel; the style of the widgets hides it beside them."""
+        html = self._html() if is_alone else f'<div class="{self._mark}">{self._html()}</div>'
+        return {"text/plain": repr(self), "text/html": html}
 
     def _html(self, *, with_style: bool = True) -> str:
         with self._lock:
@@ -111,6 +128,14 @@ class Dashboard:
         name = (snapshot.name or snapshot.app_id) if snapshot else self._watch.app_id
         return f"<Dashboard of {name}: {names or 'no functions'}>"
 
+    def set_rate(self, rate: float) -> None:
+        """Say what a container costs in an hour."""
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < math.inf:
+            raise InvalidError(
+                f"`rate` must be a number of at least 0; got {rate!r}. Give the price of an hour."
+            )
+        self._rate = self._wire.rate = rate
+
     def to_html(self) -> str:
         """What is known now as self-contained HTML, for a file or a report."""
         self._look()
@@ -125,20 +150,11 @@ class Dashboard:
         """End the live view: where it was shown stays a picture of what was seen."""
         self._look()
         self._end = "closed"
-        face, self._face = self._face, None
         self._ticker.wake()
-        self._keep()
-        if face is not None:
-            face.close()
-
-    def _keep(self) -> None:
-        """Let notebooks save what is known now."""
-        if self._shown and (kind := mode()) != "text":
-            self._shown.update(self._bundle(kind))
 
     def _before_stop(self) -> None:
         self._look()
-        self._keep()
+        self._shown.save(self._picture())
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -151,16 +167,24 @@ class Dashboard:
                 self._end = self._end or str(error)
             return False
         with self._lock:
+            self.history.clock = time.time() - look.snapshot.taken_at
             self.history.add(look.snapshot, look.marks)
         return True
 
     def _update(self, pool_id: str, values: Mapping[str, Any]) -> None:
         self._watch.update(pool_id, values)
 
-    def rebind(self, watch: Watch) -> None:
-        """Go on with another engine."""
-        self._watch, self._end = watch, ""
-        self._listen()
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._end == "closed"
+
+    def look_at(self, watch: Watch) -> None:
+        """Go on, with another engine if that of before has ended."""
+        if self._end:
+            self._watch, self._end = watch, ""
+            self._listen()
+        self._look()
 
     def _listen(self) -> None:
         """Have a last look before the app is stopped, without being kept alive for that."""
@@ -170,33 +194,44 @@ class Dashboard:
     def _tick(self) -> float | None:
         """One round of the ticker: do what was asked for, look, show; None if nobody looks."""
         face = self._face
+        if face is not None and not self._end:
+            self._steer(face)
+        is_answered = self._look()
+        if self._end:
+            self._finish()
+            return None
+        if not is_answered:
+            # Without an answer there is no tick either, which pages take for what it is.
+            return self._pace.follow(is_news=False)
         if face is None:
             return self._tick_picture()
-        self._steer(face)
-        is_answered = self._look()
         news = self._answer(face)
-        if self._end:
-            self._show_end(face)
-            return None
-        if is_answered:
-            # Without an answer there is no tick either, which pages take for what it is.
-            news |= self._show(face)
+        news |= self._show(face)
         face.unpin()
-        if self._is_lonely():
+        is_lonely = self._is_lonely()
+        every = 0.0 if is_lonely else SAVE_SECONDS if news else QUIET_SECONDS
+        self._shown.save_soon(self._picture, is_news=news, every=every)
+        if is_lonely:
             return None
         pause = self._pace.follow(is_news=news)
         return min(pause, self._helm.wait) if self._helm.wishes else pause
 
     def _tick_picture(self) -> float | None:
-        """The same where there are no widgets: the outputs themselves are brought up to date."""
-        self._look()
-        if self._end or not self._shown or self.history.latest is None:
+        """The same where there are no widgets."""
+        if not self._shown or self.history.latest is None:
             return None
         with self._lock:
             _, is_news = self._wire.delta(every=PICTURE_SECONDS)
-        if is_news:
-            self._keep()
+        self._shown.save_soon(self._picture, is_news=is_news, every=PICTURE_SECONDS)
         return PICTURE_SECONDS
+
+    def _finish(self) -> None:
+        """There is nothing more to see: the picture stays, and the widgets go."""
+        face, self._face = self._face, None
+        self._is_connected = False
+        self._shown.end(self._picture(is_alone=True))
+        if face is not None:
+            face.close()
 
     def _is_lonely(self) -> bool:
         """Whether there was no sign of a page for so long that there can be none."""
@@ -235,11 +270,9 @@ class Dashboard:
         self._is_connected = True
         face.use_page()
         with self._lock:
-            latest = self.history.latest
-            if latest is None:
+            if self.history.latest is None:
                 return
-            clock = time.time() - latest.taken_at
-            message = self._wire.state(clock=clock, every=self._pace.seconds)
+            message = self._wire.state(every=self._pace.seconds)
         face.send(message)
 
     def _answer_log(self, face: Face, container_id: Any) -> None:
@@ -321,12 +354,6 @@ class Dashboard:
         pool = self._pool()
         return pool is not None and pool.demand > 0
 
-    def _show_end(self, face: Face) -> None:
-        if face.page is not None and self._is_connected:
-            face.send({"kind": "ended", "text": self._end})
-        face.controls.say(self._end)
-        face.unpin()
-
 
 _ANSWERS: dict[str, Callable[[Dashboard, Face, Any], None]] = {
     "copy": Dashboard._answer_copy,
@@ -336,30 +363,3 @@ _ANSWERS: dict[str, Callable[[Dashboard, Face, Any], None]] = {
     "select": Dashboard._answer_select,
     "undo": Dashboard._answer_undo,
 }
-
-#: One dashboard for each app and each panel, so that many cells show the same one.
-_boards: weakref.WeakValueDictionary[tuple[str, str | None], Dashboard] = (
-    weakref.WeakValueDictionary()
-)
-
-
-def open_dashboard(app: App, *, rate: float | None = None) -> Dashboard:
-    """The dashboard of an app; the same one at each call."""
-    return _board(watch_app(app), None, rate)
-
-
-def open_panel(owner: Scalable, *, rate: float | None = None) -> Dashboard:
-    """The dashboard of one pool; the same one at each call."""
-    watch, pool_id = watch_pool(owner)
-    return _board(watch, pool_id, rate)
-
-
-def _board(watch: Watch, only: str | None, rate: float | None) -> Dashboard:
-    key = (watch.app_id, only)
-    known = _boards.get(key)
-    if known is None or known._end == "closed":
-        known = _boards[key] = Dashboard(watch, only=only, rate=rate)
-    elif known._end:
-        known.rebind(watch)
-    known._look()
-    return known

@@ -8,7 +8,6 @@ from typing import Any
 import ipywidgets as w
 
 from modalnb.notebook.controls import Controls, close, tree, write
-from modalnb.notebook.render import CSS
 
 #: Everything that comes from the page: what it is, and its value.
 Ask = Callable[[str, Any], None]
@@ -17,7 +16,7 @@ Ask = Callable[[str, Any], None]
 class Face:
     """Built in the cell that shows it; from then on only the dashboard's ticker writes to it."""
 
-    def __init__(self, ask: Ask, *, is_live: bool) -> None:
+    def __init__(self, ask: Ask, style: str, *, is_live: bool) -> None:
         self._ask = ask
         self.controls = Controls(ask)
         self.page: Any = None
@@ -30,7 +29,7 @@ class Face:
             self.page.on_msg(self._on_message)
             self.page.observe(self._on_selected, "selected")
         left.add_class("modalnb-left")
-        self._style = w.HTML(f"<style>{CSS}</style>")
+        self._style = w.HTML(f"<style>{style}</style>")
         self.root = w.Box([left, self.controls.widget, self._style])
         self.root.add_class("modalnb-root")
         self.unpin()

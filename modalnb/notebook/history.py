@@ -155,6 +155,8 @@ class History:
     def __init__(self, only: str | None = None) -> None:
         self._only = only
         self.latest: AppSnapshot | None = None
+        #: What to add to the plane's time to get seconds since 1970.
+        self.clock = 0.0
         self.pools: dict[str, PoolHistory] = {}
         self.devices: dict[str, Ring[DeviceSample]] = {}
 

@@ -24,7 +24,7 @@ def dashboard_html(history: History, *, rate: float | None = None, with_style: b
     if snapshot is None:
         return f'{style}<div class="modalnb-board modalnb-still">Nothing has been seen yet.</div>'
     pools = history.shown()
-    parts = [_pool_html(pool, history.pools[pool.pool_id], rate) for pool in pools]
+    parts = [_pool_html(pool, history.pools[pool.pool_id], rate, history.clock) for pool in pools]
     if not parts:
         parts = ["<p>The app has no functions yet.</p>"]
     body = "".join(parts) + devices_html(snapshot)
@@ -35,12 +35,12 @@ def dashboard_html(history: History, *, rate: float | None = None, with_style: b
     )
 
 
-def _pool_html(pool: PoolSnapshot, history: PoolHistory, rate: float | None) -> str:
+def _pool_html(pool: PoolSnapshot, history: PoolHistory, rate: float | None, clock: float) -> str:
     rows = list(history.ring.rows)
     key = f"{zlib.crc32(pool.pool_id.encode()):08x}"
     pictures = [charts.containers_svg(pool, history, key)]
     pictures += [charts.chart_svg(c, rows) for c in charts.CHARTS if charts.is_shown(c, rows)]
-    pictures.append(charts.time_axis_svg(rows))
+    pictures.append(charts.time_axis_svg(rows, clock))
     cost = words.cost(history.spending.seconds, rate)
     return (
         '<section class="modalnb-pool">'

@@ -102,21 +102,22 @@ class _Sent:
 class Wire:
     """Remembers what the page knows, to send no more than what is new to it."""
 
-    def __init__(self, history: History, rate: float | None = None) -> None:
+    def __init__(self, history: History) -> None:
         self._history = history
-        self._rate = rate
+        #: What a container costs in an hour.
+        self.rate: float | None = None
         self._pools: dict[str, _Sent] = {}
         self._devices: dict[str, _Sent] = {}
 
-    def state(self, *, clock: float, every: float) -> Message:
-        """All that is known; `clock` is what has to be added to the plane's time for a date."""
+    def state(self, *, every: float) -> Message:
+        """All that is known; the next message comes after about `every` seconds."""
         history, snapshot = self._history, self._snapshot()
         self._pools.clear()
         self._devices.clear()
         pools, devices = [], []
         for pool in history.shown():
             known = history.pools[pool.pool_id]
-            facts = pool_facts(pool, history, self._rate)
+            facts = pool_facts(pool, history, self.rate)
             sent = self._pools[pool.pool_id] = _Sent(facts, known.ring.rows[-1][2:])
             sent.mark = known.marks[-1].seq if known.marks else 0
             marks = [_mark(mark) for mark in known.marks]
@@ -130,7 +131,7 @@ class Wire:
             "kind": "state",
             "name": snapshot.name or snapshot.app_id,
             "now": round(snapshot.taken_at, 3),
-            "clock": clock,
+            "clock": history.clock,
             "every": every,
             "most": MAX_POINTS,
             "pools": pools,
@@ -149,7 +150,7 @@ class Wire:
         pools, devices = [], []
         for pool in history.shown():
             known = history.pools[pool.pool_id]
-            facts = pool_facts(pool, history, self._rate)
+            facts = pool_facts(pool, history, self.rate)
             news = _news(self._pools, pool.pool_id, known.ring, facts)
             sent = self._pools[pool.pool_id]
             if marks := [mark for mark in known.marks if mark.seq > sent.mark]:

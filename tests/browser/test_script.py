@@ -61,7 +61,7 @@ def test_store_holds_what_the_kernel_sent(script: Any) -> None:
         seen = pool(float(n), pending=chance.randrange(2), containers=containers(busy=n // 20))
         other = [pool(float(n), pool_id="ap-1/g", function="g")] if n // 15 % 2 else []
         history.add(app(seen, *other), [mark(n, float(n))] if n % 9 == 1 else [])
-        message = wire.delta(every=1.0)[0] if n else wire.state(clock=0.0, every=1.0)
+        message = wire.delta(every=1.0)[0] if n else wire.state(every=1.0)
         messages.append(json.loads(json.dumps(message)))
         reader.read(message)
     there = script(

@@ -208,16 +208,30 @@ def test_stopped_app_ends_the_dashboard_and_the_next_call_goes_on(
     app: modalnb.App, shown: Any, wait_until: Wait
 ) -> None:
     board, _ = shown("live")
-    seen = len(board.history.pools)
+    _work(app).remote(1)
     app.stop()
-    wait_until(lambda: "has been stopped" in _face(board).controls._status.value)
+    assert board.history.shown()[0].done == 1, "it has looked before the end"
+    wait_until(lambda: board._face is None)
     wait_until(lambda: not board._ticker.is_alive)
-    assert len(board.history.pools) == seen
     again, _ = shown("live")
     assert again is board
     wait_until(lambda: board._ticker.is_alive)
     _work(app).remote(2)
     wait_until(lambda: board.history.shown()[0].done == 1)
+
+
+@pytest.mark.parametrize("rate", [-1, True, "much", float("inf")])
+def test_rate_that_is_no_price_is_refused(app: modalnb.App, rate: Any) -> None:
+    with pytest.raises(modalnb.exception.InvalidError, match="`rate` must be a number"):
+        app.dashboard(rate=rate)
+
+
+def test_rate_can_be_told_later(app: modalnb.App, shown: Any) -> None:
+    board, _ = shown("html")
+    assert "at 1 a container-hour" in board.to_text()
+    assert app.dashboard(rate=7.5) is board
+    assert "at 7.5 a container-hour" in board.to_html()
+    assert app.dashboard().to_text().count("at 7.5") == 1
 
 
 def test_closing_leaves_no_widget_thread_nor_dashboard(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import queue
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -203,11 +204,36 @@ def _containers(page: Page, charts: str) -> list[str]:
 
 
 def test_result_is_kept_when_the_app_stops(page: Page) -> None:
-    """What a notebook saves is the last that was sent: a picture of how it ended."""
-    _show(page)
+    """What a notebook saves is the last that was sent: a picture of how it ended, no widget."""
+    charts = _show(page)
     page.finish(page.run("list(square.map(range(20))); app.stop()"))
-    page.listen(lambda: any("20 done inputs" in _html(d) for n, d in page.heard if "update" in n))
-    page.listen(lambda: any(m["kind"] == "ended" for m in page.custom(page.find("AnyModel"))))
+    page.listen(lambda: any(k == "comm_close" and c["comm_id"] == charts for k, c in page.heard))
+    page.listen(lambda: len(_last(page)) == 2 and "" in {_html(c) for c in _last(page).values()})
+    view, picture = sorted(_last(page).values(), key=lambda content: len(_html(content)))
+    assert _html(view) == ""
+    assert "20 done inputs" in _html(picture)
+    assert all("widget" not in kind for c in (view, picture) for kind in c["data"])
+
+
+def _last(page: Page) -> dict[str, dict[str, Any]]:
+    """What was shown last under each display id."""
+    kinds = ("display_data", "update_display_data")
+    return {c["transient"]["display_id"]: c for k, c in page.heard if k in kinds}
+
+
+def test_picture_beside_a_live_view_follows_it(page: Page) -> None:
+    """A kernel that dies takes the live view along; what is saved by then is not long ago."""
+    page.finish(page.run("import modalnb.notebook.dashboard as d; d.SAVE_SECONDS = 0.2"))
+    charts = _show(page)
+    page.finish(page.run("list(square.map(range(20)))"))
+    page.listen(lambda: any("20 done inputs" in _html(c) for c in _last(page).values()))
+    pictures = [c for c in _last(page).values() if "modalnb-saved-" in _html(c)]
+    assert len(pictures) == 1
+    hidden = re.search(r"modalnb-saved-\w+", _html(pictures[0]))
+    assert hidden
+    styles = [state["value"] for state in page.opened().values() if "value" in state]
+    assert any(f".{hidden[0]} {{ display: none; }}" in str(style) for style in styles)
+    assert page.custom(charts)
 
 
 def _html(content: dict[str, Any]) -> str:

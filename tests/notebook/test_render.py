@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -120,6 +121,20 @@ def test_axis_fits_what_was_there_and_near_bounds() -> None:
     assert highest <= charts.containers_top(rows) <= 2 * highest
     far = [row._replace(maximum=1000) for row in rows]
     assert charts.containers_top(far) <= 2 * highest
+
+
+@pytest.mark.parametrize(("seconds", "step"), [(30, 5), (700, 120), (90_000, 14_400)])
+def test_time_axis_tells_the_time_of_day(seconds: int, step: int) -> None:
+    history = History()
+    history.clock = 1_700_000_000.5
+    for at in (10.0, 10.0 + seconds):
+        history.add(app(pool(at, pending=int(at))))
+    rows = list(next(iter(history.pools.values())).ring.rows)
+    shown = re.findall(r">(\d\d):(\d\d):(\d\d)<", charts.time_axis_svg(rows, history.clock))
+    times = [int(h) * 3600 + int(m) * 60 + int(s) for h, m, s in shown]
+    assert 5 <= len(times) <= 7
+    assert {(b - a) % 86_400 for a, b in itertools.pairwise(times)} == {step}
+    assert {t % step for t in times} == {0}
 
 
 def test_charts_without_anything_to_show_are_left_out() -> None:

@@ -83,7 +83,7 @@ def test_reader_of_all_messages_holds_what_the_kernel_holds(steps: list[Any]) ->
         other = [pool(at, pool_id="ap-1/g", function="g")] if pending else []
         marks = [mark(seq, at)] if is_marked else []
         history.add(app(seen, *other, at=at, devices=(device,) if has_device else ()), marks)
-        reader.read(wire.delta(every=1.0)[0] if number else wire.state(clock=0.0, every=1.0))
+        reader.read(wire.delta(every=1.0)[0] if number else wire.state(every=1.0))
     kept: dict[str, Ring[Any]] = {
         **{k: v.ring for k, v in history.pools.items()},
         **history.devices,
@@ -92,7 +92,7 @@ def test_reader_of_all_messages_holds_what_the_kernel_holds(steps: list[Any]) ->
     for name, ring in kept.items():
         assert [tuple(row) for row in reader.rings[name].rows] == [tuple(r) for r in ring.rows]
     fresh = Reader()
-    fresh.read(Wire(history).state(clock=0.0, every=1.0))
+    fresh.read(Wire(history).state(every=1.0))
     assert reader.lines == fresh.lines
 
 
@@ -100,7 +100,7 @@ def _watched(**facts: Any) -> tuple[History, Wire]:
     history = History()
     history.add(app(pool(1.0, **facts)))
     wire = Wire(history)
-    wire.state(clock=0.0, every=1.0)
+    wire.state(every=1.0)
     return history, wire
 
 
@@ -138,12 +138,12 @@ def test_messages_are_small_enough() -> None:
     assert len(json.dumps(wire.delta(every=0.25)[0])) < 10_000
     for at in range(3, 4000):
         history.add(app(pool(float(at), pending=at % 17, done=at, wait_p50=0.1 * (at % 3))))
-    assert len(json.dumps(wire.state(clock=0.0, every=1.0))) < 500_000
+    assert len(json.dumps(wire.state(every=1.0))) < 500_000
 
 
 def test_containers_tell_until_when_they_stay() -> None:
     history, wire = _watched(containers=containers(idle=1, busy=1))
-    [line] = wire.state(clock=0.0, every=1.0)["pools"]
+    [line] = wire.state(every=1.0)["pools"]
     assert line["containers"] == [
         ["ap-f-0", "idle", 0, None, 64, 60.0, []],
         ["ap-f-1", "busy", 1, 0.5, 64, None, []],

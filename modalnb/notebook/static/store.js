@@ -25,23 +25,23 @@ function same(one, other) {
 class Store {
   constructor() {
     this.pools = new Map(); this.devices = new Map(); this.listeners = new Set();
-    this.now = 0; this.clock = 0; this.every = 1; this.heard = performance.now(); this.ended = "";
+    this.now = 0; this.clock = 0; this.every = 1; this.heard = performance.now();
     // What was chosen last to look at, for views that are made anew.
     this.look = { span: 60, isTable: false };
     this.fields = []; this.charts = []; this.logs = new Map(); this.copied = null;
   }
   // The plane's clock, as far as it can be known between two messages.
   time() { return this.now + (this.isLost() ? 0 : (performance.now() - this.heard) / 1000); }
-  isLost() { return !!this.ended || performance.now() - this.heard > 3000 * this.every + 500; }
+  isLost() { return performance.now() - this.heard > 3000 * this.every + 500; }
   date(at) { return new Date((at + this.clock) * 1000); }
   apply(message) {
-    const take = { state: this.onState, delta: this.onDelta, log: this.onLog, copy: this.onCopy, ended: this.onEnded }[message.kind];
+    const take = { state: this.onState, delta: this.onDelta, log: this.onLog, copy: this.onCopy }[message.kind];
     if (!take) return;
     take.call(this, message);
     for (const listener of this.listeners) listener(message.kind);
   }
   beat(message) {
-    this.now = message.now; this.every = message.every; this.heard = performance.now(); this.ended = "";
+    this.now = message.now; this.every = message.every; this.heard = performance.now();
   }
   onState(message) {
     this.beat(message);
@@ -75,5 +75,4 @@ class Store {
     if (this.logs.size > 8) this.logs.delete(this.logs.keys().next().value);
   }
   onCopy(message) { this.copied = message.text; }
-  onEnded(message) { this.ended = message.text; }
 }

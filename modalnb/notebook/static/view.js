@@ -119,9 +119,9 @@ class View {
     const { store } = this, isLost = store.isLost();
     put(this.name, store.name ?? "");
     const since = clockTime(store.date(store.now));
-    put(this.badge, store.ended ? `ended: ${store.ended}` : isLost ? (store.now ? `disconnected since ${since}` : "connecting") : "live");
+    put(this.badge, isLost ? (store.now ? `disconnected since ${since}` : "connecting") : "live");
     this.badge.className = `modalnb-badge ${isLost ? "modalnb-lost" : "modalnb-live"}`;
-    this.board.classList.toggle("modalnb-old", isLost && !store.ended);
+    this.board.classList.toggle("modalnb-old", isLost);
     this.spans.forEach((node, i) => node.setAttribute("aria-pressed", WINDOWS[i][1] === this.span));
     this.tableButton.setAttribute("aria-pressed", this.isTable);
   }
