@@ -94,6 +94,8 @@ class Loader:
         init = (
             None if self._init is None else envelope.unpack(self._init, self._depot, "parameters")
         )
+        if self._loop is None and (new_loop := getattr(service, "new_loop", None)):
+            self._loop = new_loop()
         service.start(init, self.run_async)
         self._service, self._service_code = service, code
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from modalnb.runtime.endpoint import Endpoint
 from modalnb.runtime.portable import add_names, annotation_names, let_apps_travel
 from modalnb.runtime.service import Handle, Service
+from modalnb.tunnel import new_loop
 from modalnb.variants import Variant
 from modalnb.websettings import SERVE, WebSettings
 
@@ -56,6 +55,8 @@ class Endpoints:
 class WebFunction:
     """One web function."""
 
+    new_loop = staticmethod(new_loop)
+
     def __init__(self, raw: Callable[..., Any], settings: WebSettings) -> None:
         self._raw = raw
         self._endpoints = Endpoints({SERVE: settings})
@@ -66,7 +67,6 @@ class WebFunction:
 
     def start(self, init: Any, run_async: RunAsync) -> None:
         """Build the app and let it start up."""
-        _use_fast_loops()
         self._endpoints.start(lambda _: self._raw, run_async)
 
     def method(self, name: str) -> Callable[..., Any]:
@@ -88,6 +88,8 @@ class WebClass(Service):
     endpoints : mapping
         The settings of each web method by its name; for the others see :class:`Service`.
     """
+
+    new_loop = staticmethod(new_loop)
 
     def __init__(
         self,
@@ -117,7 +119,6 @@ class WebClass(Service):
 
     def start(self, variant: Variant | None, run_async: RunAsync) -> None:
         """Run the ``@enter`` hooks, build the apps and let them start up."""
-        _use_fast_loops()
         super().start(variant, run_async)
         self._endpoints.start(super().method, run_async)
 
@@ -131,11 +132,3 @@ class WebClass(Service):
             self._endpoints.stop(run_async)
         finally:
             super().stop(run_async)
-
-
-def _use_fast_loops() -> None:
-    """Make the event loop of the user's code a faster one, if one is installed."""
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

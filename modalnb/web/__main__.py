@@ -24,6 +24,7 @@ from typing import Any
 from distributed import Security
 from distributed.comm import get_address_host
 
+from modalnb.tunnel import new_loop
 from modalnb.web.gateway import Gateway
 from modalnb.web.keys import KeyRing
 from modalnb.web.lounge import Lounge
@@ -42,12 +43,18 @@ def _say(facts: dict[str, Any]) -> None:
         sys.stdout.flush()
 
 
+def _print(lines: list[tuple[str, str, str]]) -> None:
+    """Let the parent show what containers have printed."""
+    _say({"printed": lines})
+
+
 async def _main(options: dict[str, Any]) -> None:
     loop = asyncio.get_running_loop()
     credentials = options.get("credentials")
     security = Security(require_encryption=True, **credentials) if credentials else None
     line = PlaneLine()
     stub = await line.connect(options["address"], security)
+    stub.print_orphans = _print
     lounge = Lounge()
     await lounge.open(_address_towards(options["address"]), security)
     routes = Routes(lambda: asyncio.wrap_future(stub.ask("web")), options["domain"])
@@ -58,7 +65,7 @@ async def _main(options: dict[str, Any]) -> None:
         Rate(options["rate"]),
         KeyRing(),
         Results(options["redirect"]),
-        lambda lines: _say({"printed": lines}),
+        _print,
     )
     bound = bind(options["host"], options["port"])
     server = Server(gateway)
@@ -121,14 +128,6 @@ def _allow_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
 def main() -> None:
     """Be a gateway until the parent or the plane is gone."""
     options = _read_options()
@@ -139,7 +138,7 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(10_000, 50, 50)
     try:
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(_main(options))
     except Exception as error:
         _say({"error": f"{type(error).__name__}: {error}"})

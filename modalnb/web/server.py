@@ -17,7 +17,7 @@ HEAD_SECONDS = 30.0
 LOOK_SECONDS = 5.0
 #: The largest message of a WebSocket; Modal's own limit.
 MAX_MESSAGE = 2 * 2**20
-GRACE_SECONDS = 5
+GRACE_SECONDS = 2
 BACKLOG = 2048
 
 _REFUSAL = b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
