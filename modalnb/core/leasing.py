@@ -256,7 +256,10 @@ class Leasing:
     def resettle(self, pool: Pool, before: FunctionSettings, now: float, out: Outbox) -> None:
         """The settings of a pool have changed: look again at what each container holds."""
         has_new_timeout = pool.settings.timeout != before.timeout
+        has_new_slots = pool.settings.max_inputs != before.max_inputs
         for container in pool.containers.values():
+            if has_new_slots:
+                container.begin_again(now)
             self._dispatch.index(container)
             if has_new_timeout and ("overdue", container) in self.agenda:
                 self.agenda.add(now + OVERDUE_GRACE, "overdue", container)
@@ -272,6 +275,7 @@ class Leasing:
         if container is None:
             return
         container.own_slots = event.slots
+        container.begin_again(now)
         self._dispatch.index(container)
         self._recall(container, out)
         self.place(container.pool, now, out)

@@ -239,6 +239,11 @@ class Container:
             return self.max_inputs
         return math.inf
 
+    def begin_again(self, now: float) -> None:
+        """It has other slots, so what waited in it may execute from now on."""
+        if self.leases:
+            self.running_since = now
+
     def waiting_leases(self) -> list[int]:
         """Leases behind the executing ones, in order."""
         if not (waiting := self.prefetched):

@@ -84,6 +84,8 @@ class Model:
         self.settings[event.pool_id] = event.settings
         self.deployed[event.pool_id] = event.deployed
         for container in self._of(event.pool_id):
+            if before is not None and before.max_inputs != event.settings.max_inputs:
+                container.moved_at = now
             container.reslot(event.settings.max_inputs)
             if event.settings.single_use and (container.done or container.jobs):
                 container.is_draining = True
@@ -217,6 +219,7 @@ class Model:
     def _on_SlotsChanged(self, event: ev.SlotsChanged, answer: Any, now: float) -> None:
         if container := self.containers.get(event.container_id):
             container.own_slots = event.slots
+            container.moved_at = now
             container.reslot(self.settings[container.pool_id].max_inputs)
 
     def _on_StallChecked(

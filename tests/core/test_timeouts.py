@@ -233,6 +233,17 @@ def test_each_slot_has_its_own_time(world: World) -> None:
     assert world.ledger.calls["late"].front[0].losses == ()
 
 
+def test_input_that_gets_a_slot_late_has_its_time_from_then_on(world: World) -> None:
+    """It waited behind one that took long, in a container that could not give it back."""
+    container = silent(world, 2)
+    world.advance(TIMEOUT - 1)
+    world.define(timeout=TIMEOUT, max_inputs=2, target_inputs=2)
+    world.advance(GUARD - 0.1)
+    assert not container.is_killed
+    world.advance(0.1)
+    assert container.is_killed
+
+
 def test_idle_container_is_not_guarded(world: World) -> None:
     container = world.ready()
     world.put("one")
