@@ -184,20 +184,22 @@ def test_threads_are_stopped_with_their_container_and_the_others_run_again_uncou
 ) -> None:
     """The innocent one has no retries, so it succeeds only if its loss is not counted."""
 
-    @app.function(max_containers=1, timeout=0.7)
+    @app.function(max_containers=1, timeout=2)
     @modalnb.concurrent(max_inputs=2)
     def work(hangs: bool) -> None:
-        if hangs or notes.add("sibling") == 1:
+        if hangs:
+            notes.add("late")
+        if hangs or notes.add("sibling") == 2:
             time.sleep(60)
 
     late = work.spawn(True)
-    wait_until(lambda: work.snapshot().running == 1)
-    time.sleep(0.2)
+    notes.wait(1)
+    time.sleep(1.2)
     sibling = work.spawn(False)
     with pytest.raises(FunctionTimeoutError):
         late.get()
     assert sibling.get() is None
-    assert notes.lines == ["sibling"] * 2
+    assert notes.lines == ["late", "sibling", "sibling"]
 
 
 def test_siblings_of_c_code_that_holds_the_interpreter_run_again_uncounted(
