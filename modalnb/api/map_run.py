@@ -149,7 +149,8 @@ class MapRun:
         """There are no more inputs, or the iterator raised."""
         with self._changed:
             self._is_fed = True
-            self._error = error
+            # What has failed before may be why there are no more.
+            self._error = self._error or error
         self._call_soon(self._push)
         self._wake()
 

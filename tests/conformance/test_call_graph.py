@@ -269,7 +269,7 @@ def test_slow_callee_is_no_stall(app: modalnb.App) -> None:
 
     @app.function(max_containers=1)
     def slow(x: int) -> int:
-        time.sleep(1.5)
+        time.sleep(2.5 if x == 0 else 0)
         return x
 
     @app.function(max_containers=1)
@@ -297,7 +297,7 @@ def test_wait_for_a_spawned_call_of_somebody_else_is_no_stall(
     call = slow.spawn()
     result = waiter.spawn(call)
     with pytest.raises(TimeoutError):
-        result.get(timeout=3)
+        result.get(timeout=2.5)
     gate.set()
     assert result.get() == 1
 

@@ -33,6 +33,7 @@ def app(gpu_engine: Driver, wait_until: Wait) -> Iterator[modalnb.App]:
     app = modalnb.App("gpu-app")
     app.function(name="plain")(visible).hydrate()
     wait_until(lambda: {uuid: d.error for uuid, d in devices(app).items()} == WELL)
+    wait_until(lambda: not any(holders(app).values()))
     yield app
     ask(current.stub(), "validate")
     app.stop()

@@ -57,23 +57,23 @@ class SlowToLoad:
     """Stands for imports that take long."""
 
     def __reduce__(self) -> Any:
-        return time.sleep, (3.0,)
+        return time.sleep, (2.6,)
 
 
-@pytest.mark.parametrize("slots", [1, 2])
-def test_imports_do_not_count(app: modalnb.App, slots: int) -> None:
+def test_imports_do_not_count(app: modalnb.App) -> None:
     """Not even when they take longer than the timeout, and whatever looks after it."""
     imports = SlowToLoad()
 
-    @app.function(max_containers=1, timeout=0.3)
-    @modalnb.concurrent(max_inputs=slots)
     def work(seconds: float) -> Any:
         time.sleep(seconds)
         return imports
 
-    assert work.remote(0) is None
-    with pytest.raises(FunctionTimeoutError):
-        work.remote(60)
+    one = app.function(max_containers=1, timeout=0.3, name="one")(work)
+    some = one.with_concurrency(max_inputs=2)
+    assert modalnb.FunctionCall.gather(one.spawn(0), some.spawn(0)) == [None, None]
+    for function in (one, some):
+        with pytest.raises(FunctionTimeoutError):
+            function.remote(60)
 
 
 def test_plain_code_gets_a_cancellation_that_except_exception_does_not_swallow(
