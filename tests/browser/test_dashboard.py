@@ -134,7 +134,7 @@ def test_keyboard_opens_a_log_moves_the_cursor_and_chooses_a_function(
     page.locator(".modalnb-tile").first.focus()
     page.keyboard.press("Enter")
     _wait_text(notebook, ".modalnb-log pre", "waits for gate")
-    page.locator(".modalnb-charts").focus()
+    page.locator(".modalnb-charts[tabindex]").focus()
     page.keyboard.press("ArrowLeft")
     _wait_text(notebook, ".modalnb-tip", "pending")
     page.keyboard.press("Escape")
