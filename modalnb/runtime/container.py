@@ -180,9 +180,9 @@ class Container:
             self._crew.run_forever()
             self._loader.close()
         finally:
-            flush_streams()
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._is_stopped.set)
+            flush_streams()
 
     def close(self) -> None:
         """Let :meth:`run_forever` return after the input that it works on."""

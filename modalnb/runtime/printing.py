@@ -105,7 +105,9 @@ class CallerStream(io.TextIOBase):
     def flush(self) -> None:
         """Queue started lines too."""
         if self._fallback is not None:
-            self._fallback.flush()
+            # Whoever started this process may be gone, and his end of the pipe with him.
+            with contextlib.suppress(OSError, ValueError):
+                self._fallback.flush()
         if self._partial:
             partial, self._partial = self._partial, {}
             self._send([(call_id, self._name, text) for call_id, text in partial.items()])
