@@ -109,6 +109,8 @@ class FunctionCall:
             The builtin one, if there is no result in time.
         NotFoundError
             If there is no such call.
+        OutputExpiredError
+            If there was one, and its results have been kept for their time.
         Exception
             Whatever the function raised, each time.
 
@@ -118,7 +120,7 @@ class FunctionCall:
         """
         __tracebackhide__ = True
         try:
-            if timeout is not None and timeout <= 0:
+            if self._is_over(timeout):
                 return self._look(index)
             with self._fetch(index) as fetch:
                 return fetch.value(0, timeout)
@@ -128,10 +130,18 @@ class FunctionCall:
     @get.aio
     async def _get_aio(self, timeout: float | None = None, *, index: int = 0) -> Any:
         """The same for ``await``."""
-        if timeout is not None and timeout <= 0:
+        if self._is_over(timeout):
             return await asyncio.to_thread(self._look, index)
         with await asyncio.to_thread(self._fetch, index) as fetch:
             return await fetch.value_async(0, timeout)
+
+    @staticmethod
+    def _is_over(timeout: Any) -> bool:
+        """Whether there is no time to wait."""
+        is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+        if timeout is not None and not (is_number and timeout == timeout):
+            raise InvalidError(f"`timeout` must be a number of seconds or None; got {timeout!r}.")
+        return timeout is not None and timeout <= 0
 
     def _fetch(self, index: int, count: int = 1) -> Fetch:
         if isinstance(index, bool) or not isinstance(index, int) or index < 0:

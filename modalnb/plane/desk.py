@@ -85,9 +85,7 @@ class Desk:
         kept = self.plane.keeper.calls.get(call_id)
         live = self.plane.ledger.calls.get(call_id)
         if kept is None and live is None:
-            raise NotFoundError(
-                f"There is no call {call_id}; its results may have been kept for their time."
-            )
+            raise self.plane.keeper.missing(call_id)
         pool_id = kept.pool_id if kept else live.pool.id if live else ""
         facts: dict[str, Any] = {"function": m.names_of_pool(pool_id)[1], "pool_id": pool_id}
         if kept is not None:
@@ -103,12 +101,13 @@ class Desk:
     def _answer_output(self, call_id: str, index: int) -> tuple[str, Any] | None:
         kept = self.plane.keeper.calls.get(call_id)
         if kept is None:
-            raise NotFoundError(
-                f"There is no call {call_id}; its results may have been kept for their time."
-            )
+            raise self.plane.keeper.missing(call_id)
         return kept.output(index)
 
     def _answer_cancel(self, call_id: str, kill: bool = False) -> None:
+        known = (self.plane.ledger.calls, self.plane.keeper.calls, self.plane.graph.calls)
+        if not any(call_id in calls for calls in known):
+            raise self.plane.keeper.missing(call_id)
         self.plane.apply(ev.CallCancelled(call_id=call_id, kill=kill))
 
     def _answer_graph(self, call_id: str) -> list[dict[str, Any]]:

@@ -32,18 +32,18 @@ class CallGraph:
     """The latest calls, oldest first."""
 
     def __init__(self) -> None:
-        self._calls: OrderedDict[str, CallNode] = OrderedDict()
+        self.calls: OrderedDict[str, CallNode] = OrderedDict()
         self._inputs = 0
 
     def open(self, call_id: str, pool_id: str, module: str, parent: Parent | None) -> None:
         """A call begins."""
-        if call_id in self._calls:
+        if call_id in self.calls:
             return
-        self._calls[call_id] = CallNode(pool_id, module)
-        if parent is not None and (node := self._calls.get(parent[0])):
+        self.calls[call_id] = CallNode(pool_id, module)
+        if parent is not None and (node := self.calls.get(parent[0])):
             node.children.setdefault(parent[1], []).append(call_id)
-        while len(self._calls) > MAX_CALLS or self._inputs > MAX_TOTAL:
-            _, oldest = self._calls.popitem(last=False)
+        while len(self.calls) > MAX_CALLS or self._inputs > MAX_TOTAL:
+            _, oldest = self.calls.popitem(last=False)
             self._inputs -= len(oldest.inputs)
 
     def begin(self, container_id: str, inputs: Iterable[tuple[Any, ...]]) -> None:
@@ -59,7 +59,7 @@ class CallGraph:
                 self._note(call_id, index, status, None)
 
     def _note(self, call_id: str, index: int, status: str, container_id: str | None) -> None:
-        node = self._calls.get(call_id)
+        node = self.calls.get(call_id)
         if node is None:
             return
         known = node.inputs.get(index)
@@ -71,7 +71,7 @@ class CallGraph:
 
     def describe(self, call_id: str, count: int) -> list[dict[str, Any]] | None:
         """The first `count` inputs of a call with all that they led to; None: not remembered."""
-        node = self._calls.get(call_id)
+        node = self.calls.get(call_id)
         if node is None:
             return None
         known = range(min(max(count, len(node.inputs)), MAX_INPUTS))
@@ -81,7 +81,7 @@ class CallGraph:
         status, container_id = node.inputs.get(index, ("pending", ""))
         children: list[dict[str, Any]] = []
         for child in node.children.get(index, ()):
-            below = self._calls.get(child)
+            below = self.calls.get(child)
             if below is not None:
                 children += self.describe(child, len(below.inputs) or 1) or ()
         return {

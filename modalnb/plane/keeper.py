@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+from modalnb.exception import Error, NotFoundError, OutputExpiredError
+
 #: Inputs that a caller may wait for with one message.
 MAX_WATCH = 1_000
+#: Calls that are remembered after their results were thrown away.
+MAX_EXPIRED = 10_000
 
 #: (call id, index, status, payload)
 Output = tuple[str, int, str, Any]
@@ -38,6 +43,18 @@ class Keeper:
     def __init__(self, keep_seconds: float) -> None:
         self.keep_seconds = keep_seconds
         self.calls: dict[str, KeptCall] = {}
+        #: The latest calls whose outputs are no more.
+        self._expired: OrderedDict[str, None] = OrderedDict()
+
+    def missing(self, call_id: str) -> Error:
+        """Why there is no call of that id."""
+        if call_id not in self._expired:
+            return NotFoundError(f"There is no call {call_id}. Is it of another engine?")
+        days = self.keep_seconds / 86_400
+        return OutputExpiredError(
+            f"The results of {call_id} were kept for {days:g} days and are gone. Get them earlier, "
+            "or set `modalnb.config.result_days` before the engine starts."
+        )
 
     def open(self, call_id: str, pool_id: str, owner: str) -> KeptCall:
         """The call of that id, opened if need be."""
@@ -95,4 +112,7 @@ class Keeper:
         ]
         for call in old:
             del self.calls[call.call_id]
+            self._expired[call.call_id] = None
+            if len(self._expired) > MAX_EXPIRED:
+                self._expired.popitem(last=False)
         return [payload for call in old for _, payload in call.outputs.values()]

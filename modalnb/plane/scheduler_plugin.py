@@ -204,13 +204,8 @@ class PlanePlugin(SchedulerPlugin):
             self.apply(ev.CallAwaited(caller=caller, call_id=call_id, by=by))
         outputs = self.keeper.watch(caller, call_id, start, stop)
         if outputs is None:
-            self.reply(
-                caller,
-                kind="failed",
-                call_id=call_id,
-                error="NotFoundError",
-                text=f"There is no call {call_id}; its results may have been kept for their time.",
-            )
+            error = self.keeper.missing(call_id)
+            self._fail(caller, call_id, type(error).__name__, str(error))
             return
         for batch in _batches(outputs):
             self.reply(caller, kind="kept", outputs=batch)

@@ -152,7 +152,12 @@ class Container:
             producer.on_taken(taken)
 
     def _stop(self, run: Run) -> None:
-        if not run.is_stopped and not self._crew.stop(run):
+        if run.is_stopped or self._crew.stop(run):
+            return
+        if run.producer is not None:
+            # It comes to us with each element, and the plane waits for a while that it does.
+            run.producer.cancel()
+        else:
             self._send({"op": m.STUCK})
 
     def _on_overdue(self, run: Run, leases: list[int]) -> None:
@@ -243,7 +248,7 @@ class Container:
                 call = invoke.BatchCall(callee.function, _payloads(work), self._depot)
                 outcomes = call.call_sync()
             else:
-                producer = self._producer(work[0]) if callee.streams else None
+                producer = self._producer(work[0], run) if callee.streams else None
                 outcomes = [invoke.call_sync(callee.function, work[4], self._depot, producer)]
         finally:
             context.current.reset(token)
@@ -256,7 +261,7 @@ class Container:
             call = invoke.BatchCall(callee.function, _payloads(work), self._depot)
             outcomes = await call.call_async()
         else:
-            producer = self._producer(work[0]) if callee.streams else None
+            producer = self._producer(work[0], run) if callee.streams else None
             outcomes = [await invoke.call_async(callee.function, work[4], self._depot, producer)]
         self._finish(run, work, outcomes)
 
@@ -272,8 +277,9 @@ class Container:
         _, call_id, index, _, _ = first_of(work)
         return context.current.set(context.CurrentInput(call_id, index, self._home, run))
 
-    def _producer(self, lease: int) -> Producer:
+    def _producer(self, lease: int, run: Run) -> Producer:
         producer = self._producers[lease] = Producer(lease, self._add_yield, self._depot)
+        run.producer = producer
         return producer
 
     def finish_cancelled(self, run: Run, work: Work) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from modalnb.exception import InputCancellation
 from modalnb.payload import envelope
 from modalnb.payload.shared_memory import Depot
 
@@ -29,15 +30,25 @@ class Producer:
         self._taken = 0
         #: Bytes of the elements that are on the way, oldest first.
         self._sizes: list[int] = []
+        self._is_cancelled = False
         self._changed = threading.Condition()
         self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
 
     def put(self, element: Any) -> None:
-        """Send one element, after waiting for room."""
+        """Send one element, after waiting for room; raises if nobody wants any more."""
         payload = envelope.pack(element, self._depot, "yielded element")
         with self._changed:
-            self._changed.wait_for(self._has_room)
+            self._changed.wait_for(lambda: self._is_cancelled or self._has_room())
+        if self._is_cancelled:
+            envelope.discard(payload, self._depot)
+            raise InputCancellation
         self._post(payload)
+
+    def cancel(self) -> None:
+        """Nobody wants further elements of what runs on a thread."""
+        with self._changed:
+            self._is_cancelled = True
+            self._changed.notify_all()
 
     async def put_async(self, element: Any) -> None:
         """The same without blocking the running loop."""

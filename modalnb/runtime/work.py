@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modalnb.runtime.streaming import Producer
 
 #: (lease, call id, index, code, payload); one input.
 Job = tuple[int, str, int, str, object]
@@ -24,7 +28,7 @@ def jobs_of(work: Work) -> list[Job]:
 class Run:
     """One invocation under way."""
 
-    __slots__ = ("is_stopped", "leases", "started", "task", "thread", "was_raised")
+    __slots__ = ("is_stopped", "leases", "producer", "started", "task", "thread", "was_raised")
 
     def __init__(self, work: Work) -> None:
         #: The leases that somebody still wants; empty when the run is to be stopped.
@@ -33,6 +37,8 @@ class Run:
         #: The thread or the task that executes it.
         self.thread: int | None = None
         self.task: asyncio.Task[None] | None = None
+        #: What sends the elements that it yields, if it does.
+        self.producer: Producer | None = None
         self.is_stopped = False
         #: The exception that stops it was raised; it is raised only once.
         self.was_raised = False

@@ -37,7 +37,8 @@ def test_id_and_text(add: modalnb.Function) -> None:
 
 def test_from_id_asks_nobody(add: modalnb.Function) -> None:
     unknown = FunctionCall.from_id("fc-never")
-    for use in (unknown.get, unknown.num_inputs, unknown.get_call_graph, unknown.iter):
+    uses = (unknown.get, unknown.num_inputs, unknown.get_call_graph, unknown.iter, unknown.cancel)
+    for use in uses:
         with pytest.raises(NotFoundError, match="fc-never"):
             use()
     with pytest.raises(InvalidError, match="starts with 'fc-'"):
@@ -147,6 +148,12 @@ def test_get_of_many_threads_and_tasks_at_once(app: modalnb.App, signal: Any) ->
         return list(await asyncio.gather(*waits, *threads))
 
     assert asyncio.run(main()) == [7] * 13
+
+
+@pytest.mark.parametrize("timeout", ["1", True, float("nan")])
+def test_timeout_of_wrong_type_is_refused(add: modalnb.Function, timeout: Any) -> None:
+    with pytest.raises(InvalidError, match="`timeout` must be a number of seconds"):
+        add.spawn(1).get(timeout=timeout)
 
 
 @pytest.mark.parametrize("index", [-1, 1.0, True, "0"])

@@ -254,6 +254,35 @@ def test_early_aclose_cancels_the_producer(app: modalnb.App, notes: Any, signal:
     ended.wait()
 
 
+def test_early_close_of_a_stream_among_others_leaves_them_alone(
+    app: modalnb.App, notes: Any, signal: Any, wait_until: Any
+) -> None:
+    """It ends where it yields next, so its container need not be replaced."""
+    ended = signal("ended")
+
+    @app.function(max_containers=1)
+    @modalnb.concurrent(max_inputs=2)
+    def count() -> Iterator[int]:
+        n = 0
+        try:
+            while True:
+                yield n
+                n += 1
+        except GeneratorExit:
+            ended.set()
+            raise
+
+    first, second = count.remote_gen(), count.remote_gen()
+    assert [next(first), next(second)] == [0, 0]
+    pid = count.snapshot().containers[0].pid
+    first.close()
+    ended.wait()
+    assert [next(second) for _ in range(200)] == list(range(1, 201))
+    wait_until(lambda: count.snapshot().running == 1)
+    assert [c.pid for c in count.snapshot().containers] == [pid]
+    second.close()
+
+
 def test_container_is_free_for_others_after_an_early_close(
     app: modalnb.App, notes: Any, signal: Any
 ) -> None:

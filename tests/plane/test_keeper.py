@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from modalnb.plane.keeper import Keeper
+from modalnb.exception import NotFoundError, OutputExpiredError
+from modalnb.plane.keeper import MAX_EXPIRED, Keeper
 
 
 def test_watch_gives_what_is_there_and_then_what_comes() -> None:
@@ -54,3 +55,16 @@ def test_finished_calls_expire_and_give_back_their_payloads() -> None:
     assert keeper.expire(now=105) == []
     assert keeper.expire(now=111) == [b"fc-1"]
     assert list(keeper.calls) == ["fc-2"]
+    assert isinstance(keeper.missing("fc-1"), OutputExpiredError)
+    assert "fc-1 were kept for" in str(keeper.missing("fc-1"))
+    assert isinstance(keeper.missing("fc-3"), NotFoundError)
+
+
+def test_calls_that_have_expired_are_remembered_within_bounds() -> None:
+    keeper = Keeper(keep_seconds=10)
+    for n in range(MAX_EXPIRED + 1):
+        keeper.open(f"fc-{n}", "ap/f", "c:me")
+        keeper.end(f"fc-{n}", now=0)
+    assert keeper.expire(now=11) == []
+    assert isinstance(keeper.missing("fc-0"), NotFoundError)
+    assert isinstance(keeper.missing(f"fc-{MAX_EXPIRED}"), OutputExpiredError)
