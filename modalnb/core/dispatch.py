@@ -74,7 +74,8 @@ class Dispatch:
 
     def _lease(self, container: Container, item: Input, now: float, out: Outbox) -> None:
         lease = next(self._lease_ids)
-        self._begin(container, [item], now, out)
+        self._begin(container, now, out)
+        self._hand_over(container, item, now)
         container.leases[lease] = item
         self.index(container)
         out.run(container.id, lease, item)
@@ -84,23 +85,28 @@ class Dispatch:
     ) -> None:
         leases = {next(self._lease_ids): item for item in items}
         container.pool.batches.note(len(items), now - min(item.since for item in items))
-        self._begin(container, items, now, out)
+        self._begin(container, now, out)
+        for item in items:
+            self._hand_over(container, item, now)
         container.add_batch(leases)
         self.index(container)
         out.run_batch(container.id, leases)
 
-    def _begin(self, container: Container, items: list[Input], now: float, out: Outbox) -> None:
+    @staticmethod
+    def _hand_over(container: Container, item: Input, now: float) -> None:
+        pool = container.pool
+        pool.waits.append(now - item.since)
+        item.since = now
+        pool.count_leased(item.call, 1)
+        if item.is_suspect:
+            container.is_watched = True
+            container.is_taken = item.runs_alone
+
+    def _begin(self, container: Container, now: float, out: Outbox) -> None:
         pool = container.pool
         if not container.leases:
             container.idle_since = None
             container.running_since = now
-        for item in items:
-            pool.waits.append(now - item.since)
-            item.since = now
-            pool.count_leased(item.call, 1)
-            if item.is_suspect:
-                container.is_watched = True
-                container.is_taken = item.runs_alone
         if pool.settings.single_use:
             container.draining = True
             out.pool_changed(pool.id)
@@ -118,8 +124,8 @@ class Dispatch:
             container.pool.slots.place(container, held)
         else:
             container.pool.slots.remove(container)
-        is_watched = held > container.max_inputs and container.prefetched
-        if is_watched and not container.is_slow and not container.is_killed:
+        is_patient = not container.is_slow and not container.is_killed
+        if held > container.max_inputs and is_patient and container.has_single:
             self._ahead[container] = None
         else:
             self._ahead.pop(container, None)

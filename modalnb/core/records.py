@@ -214,6 +214,11 @@ class Container:
         beyond = single + len(self._batches) - self.max_inputs
         return max(0, min(single, beyond))
 
+    @property
+    def has_single(self) -> bool:
+        """Whether it holds inputs that are in no batch."""
+        return len(self.leases) > len(self._batch_of)
+
     def add_batch(self, items: dict[int, Input]) -> None:
         """Hold leases that share a slot."""
         first = next(iter(items))
