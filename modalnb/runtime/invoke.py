@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 from collections.abc import Callable
@@ -44,7 +45,8 @@ def arguments_of(payload: Any, depot: Depot | None) -> Arguments:
 
 def outcome_of(error: BaseException) -> Outcome:
     """What is reported of an exception."""
-    if isinstance(error, InputCancellation):
+    if isinstance(error, InputCancellation | asyncio.CancelledError):
+        # The latter may be of the user's own making; a caller would take it for its own.
         return "cancelled", None
     if isinstance(error, KeyboardInterrupt | GeneratorExit):
         # They ask the process to end: it does, after what else it executes.

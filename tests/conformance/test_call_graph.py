@@ -208,7 +208,7 @@ def test_recursion_ends_in_the_slots_of_one_container(app: modalnb.App) -> None:
     assert fibonacci.remote(6) == 8
 
 
-@pytest.mark.parametrize("kind", ["remote", "map", "remote_in_a_thread"])
+@pytest.mark.parametrize("kind", ["map", "remote_in_a_thread"])
 def test_function_that_waits_for_itself_is_an_error_that_says_so(
     app: modalnb.App, kind: str
 ) -> None:
@@ -216,8 +216,6 @@ def test_function_that_waits_for_itself_is_an_error_that_says_so(
     def work(depth: int) -> Any:
         if not depth:
             return 0
-        if kind == "remote":
-            return work.remote(depth - 1)
         if kind == "map":
             return list(work.map([depth - 1] * 3))
         with ThreadPoolExecutor(1) as pool:
@@ -226,6 +224,26 @@ def test_function_that_waits_for_itself_is_an_error_that_says_so(
     with pytest.raises(ExecutionError, match=r"`work` waits for itself.*max_containers"):
         work.remote(1)
     assert work.remote(0) == 0
+
+
+def test_method_that_waits_for_one_of_its_own_instance_is_an_error_that_says_so(
+    app: modalnb.App,
+) -> None:
+    """The methods of an instance share its containers."""
+
+    @app.cls(max_containers=1)
+    class Model:
+        @modalnb.method()
+        def outer(self) -> int:
+            return int(Model().inner.remote())
+
+        @modalnb.method()
+        def inner(self) -> int:
+            return 1
+
+    with pytest.raises(ExecutionError, match="waits for itself"):
+        Model().outer.remote()
+    assert Model().inner.remote() == 1
 
 
 def test_functions_that_wait_for_each_other_are_an_error_that_says_so(app: modalnb.App) -> None:

@@ -7,6 +7,7 @@ import os
 import signal as signals
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -171,6 +172,27 @@ def test_value_of_code_that_swallows_its_cancellation_is_not_delivered(
     wait_until(lambda: work.snapshot().count("idle") == 1)
     with pytest.raises(InputCancelledError):
         call.get()
+
+
+def test_cancelled_error_of_user_code_is_not_taken_for_one_of_the_caller(
+    app: modalnb.App,
+) -> None:
+    @app.function(max_containers=1)
+    async def work() -> None:
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+    with pytest.raises(InputCancelledError):
+        work.remote()
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(work.remote.aio())
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(main())
+    assert [type(error) for error in caught.value.exceptions] == [InputCancelledError]
 
 
 # -- FunctionCall.cancel -------------------------------------------------------------------
@@ -380,6 +402,29 @@ def test_ctrl_c_in_a_map_cancels_all_of_it(hang: Any, wait_until: Any) -> None:
     thread.join()
     ended.wait()
     wait_until(lambda: function.snapshot().demand == 0)
+
+
+def test_ctrl_c_in_a_stream_cancels_its_producer(
+    app: modalnb.App, signal: Any, wait_until: Any
+) -> None:
+    ended = signal("ended")
+
+    @app.function(max_containers=1)
+    def produce() -> Iterator[int]:
+        try:
+            yield 1
+            time.sleep(60)
+        finally:
+            ended.set()
+
+    elements = produce.remote_gen()
+    assert next(elements) == 1
+    threading.Timer(0.1, os.kill, [os.getpid(), signals.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        next(elements)
+    ended.wait()
+    wait_until(lambda: produce.snapshot().demand == 0)
+    assert list(elements) == []
 
 
 def test_ctrl_c_in_get_leaves_the_spawned_input_running(app: modalnb.App, signal: Any) -> None:

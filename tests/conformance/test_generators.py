@@ -69,7 +69,7 @@ def settled_count(notes: Any) -> int:
     before = -1
     while (now := len(notes.lines)) != before:
         before = now
-        pause.wait(0.3)
+        pause.wait(0.2)
     return now
 
 

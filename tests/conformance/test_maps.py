@@ -290,7 +290,7 @@ def settled(values: list[Any]) -> int:
     before = -1
     while (now := len(values)) != before:
         before = now
-        pause.wait(0.3)
+        pause.wait(0.2)
     return now
 
 

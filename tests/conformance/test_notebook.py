@@ -88,7 +88,7 @@ def kernel() -> Iterator[Kernel]:
     assert (result, stderr) == ("1", "")
     yield kernel
     kernel.client.stop_channels()
-    manager.shutdown_kernel(now=False)
+    manager.shutdown_kernel(now=True)
 
 
 CELLS = {

@@ -213,7 +213,7 @@ def test_retry_of_one_input_leaves_the_others_running(
 def test_retried_inputs_come_before_the_others_of_their_call(app: modalnb.App, notes: Any) -> None:
     @app.function(max_containers=1, retries=AT_ONCE)
     def work(x: int) -> None:
-        time.sleep(0.05)
+        time.sleep(0.03)
         if notes.add(x) == 1:
             raise Failed
 
