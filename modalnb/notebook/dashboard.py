@@ -193,8 +193,9 @@ class Dashboard:
 
     def _tick(self) -> float | None:
         """One round of the ticker: do what was asked for, look, show; None if nobody looks."""
-        face = self._face
+        face, news = self._face, False
         if face is not None and not self._end:
+            news = self._answer(face)
             self._steer(face)
         is_answered = self._look()
         if self._end:
@@ -205,7 +206,6 @@ class Dashboard:
             return self._pace.follow(is_news=False)
         if face is None:
             return self._tick_picture()
-        news = self._answer(face)
         news |= self._show(face)
         face.unpin()
         is_lonely = self._is_lonely()
@@ -319,7 +319,6 @@ class Dashboard:
         pool = self._pool()
         if pool is not None:
             face.controls.say(turn(pool))
-            self._look()
 
     # -- writing to the widgets ----------------------------------------------------------------
 
