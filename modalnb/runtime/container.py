@@ -287,6 +287,7 @@ class Container:
         self._finish(run, work, [("cancelled", None)] * len(jobs_of(work)))
 
     def _finish(self, run: Run, work: Work, outcomes: list[invoke.Outcome]) -> None:
+        run.is_over = True
         seconds = time.perf_counter() - run.started
         flush_streams()
         if run.is_stopped:

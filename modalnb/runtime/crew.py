@@ -85,14 +85,15 @@ class Crew:
 
     def _on_signal(self, *_: Any) -> None:
         run = self._current
-        if run is not None and run.is_stopped and not run.was_raised:
+        if run is not None and run.is_stopped and not run.is_over and not run.was_raised:
             run.was_raised = True
             raise InputCancellation
 
     @property
     def is_in_user_code(self) -> bool:
         """Whether the home thread executes an input at this moment."""
-        return self._current is not None
+        run = self._current
+        return run is not None and not run.is_over
 
     # -- the home thread, one input at a time ----------------------------------------------
 

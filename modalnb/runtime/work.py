@@ -28,7 +28,16 @@ def jobs_of(work: Work) -> list[Job]:
 class Run:
     """One invocation under way."""
 
-    __slots__ = ("is_stopped", "leases", "producer", "started", "task", "thread", "was_raised")
+    __slots__ = (
+        "is_over",
+        "is_stopped",
+        "leases",
+        "producer",
+        "started",
+        "task",
+        "thread",
+        "was_raised",
+    )
 
     def __init__(self, work: Work) -> None:
         #: The leases that somebody still wants; empty when the run is to be stopped.
@@ -40,5 +49,7 @@ class Run:
         #: What sends the elements that it yields, if it does.
         self.producer: Producer | None = None
         self.is_stopped = False
+        #: The user's code has ended; what is left is to tell its outcome.
+        self.is_over = False
         #: The exception that stops it was raised; it is raised only once.
         self.was_raised = False

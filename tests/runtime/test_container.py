@@ -29,8 +29,8 @@ class Bench:
             depot=None, is_guest=False, printer=Printer(lambda lines: None, self.loop)
         )
         self.container = Container(self.sent.append, self.loop, home)
-        self._thread = threading.Thread(target=self.container.run_forever)
-        self._thread.start()
+        self.user_thread = threading.Thread(target=self.container.run_forever)
+        self.user_thread.start()
 
     def on_loop(self, step: Callable[..., None], *args: Any) -> None:
         async def call() -> None:
@@ -53,7 +53,7 @@ class Bench:
 
     def close(self) -> None:
         self.container.close()
-        self._thread.join(10)
+        self.user_thread.join(10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._loop_thread.join(10)
         self.loop.close()
@@ -70,6 +70,25 @@ def test_outputs_come_in_the_order_of_the_inputs(bench: Bench, wait_until: Any) 
     bench.run(lambda x: x, *range(50))
     wait_until(lambda: len(bench.outputs()) == 50)
     assert bench.outputs() == [(n, "ok") for n in range(50)]
+
+
+def test_outcome_is_told_after_the_users_code_has_been_left(
+    bench: Bench, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever hears of it may end the process, and only user code is interrupted for that."""
+    seen: list[bool] = []
+    tell = bench.loop.call_soon_threadsafe
+
+    def watch(step: Any, *args: Any, **options: Any) -> Any:
+        if threading.current_thread() is bench.user_thread:
+            seen.append(bench.container.is_in_user_code)
+        return tell(step, *args, **options)
+
+    monkeypatch.setattr(bench.loop, "call_soon_threadsafe", watch)
+    bench.run(lambda x: x, 1)
+    wait_until(lambda: bench.outputs() == [(0, "ok")])
+    assert seen
+    assert not seen[-1]
 
 
 def _wait_at_gate(folder: str) -> None:
