@@ -18,7 +18,7 @@ from modalnb.notebook.helm import Helm
 from modalnb.notebook.history import History
 from modalnb.notebook.mode import Mode, mode
 from modalnb.notebook.shown import Shown
-from modalnb.notebook.ticking import Pace, Ticker
+from modalnb.notebook.ticking import Pace, Ticker, is_process_ending
 from modalnb.notebook.wire import Wire
 from modalnb.snapshot import PoolSnapshot
 
@@ -198,6 +198,8 @@ class Dashboard:
             news = self._answer(face)
             self._steer(face)
         is_answered = self._look()
+        if is_process_ending():
+            return None
         if self._end:
             self._finish()
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import weakref
@@ -13,6 +14,15 @@ FASTEST = 0.25
 SLOWEST = 1.0
 #: Each look without news makes the pause so much longer.
 SLOWER = 1.3
+
+#: Set when the process is about to end, before its engine is.
+_is_ending = threading.Event()
+atexit.register(_is_ending.set)
+
+
+def is_process_ending() -> bool:
+    """Whether the engine goes because the process does: pages are left as they are."""
+    return _is_ending.is_set()
 
 
 class Pace:
@@ -72,7 +82,7 @@ def _run(ticker: Ticker, reference: weakref.WeakMethod[Callable[[], float | None
     while True:
         ticker.pause(0)
         method = reference()
-        if method is None:
+        if method is None or is_process_ending():
             return
         try:
             seconds = method()

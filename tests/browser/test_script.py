@@ -77,6 +77,23 @@ def test_store_holds_what_the_kernel_sent(script: Any) -> None:
         assert line["summary"] == reader.lines[line["id"]]["summary"]
 
 
+def test_changes_before_the_first_state_show_nothing_yet(script: Any) -> None:
+    """A reloaded page hears the ticks that were under way before its own question is answered."""
+    history = History()
+    history.add(app(pool(1.0, containers=containers(busy=1))), [])
+    wire = Wire(history)
+    state = wire.state(every=1.0)
+    history.add(app(pool(2.0, containers=containers(busy=2))), [])
+    delta = wire.delta(every=1.0)[0]
+    there = script(
+        "const s = new m.Store(), seen = []; for (const message of given) {"
+        " s.apply(message); seen.push([...s.pools.values()].map((p) => p.ring.rows.length)); }"
+        " return seen",
+        json.loads(json.dumps([delta, state, delta])),
+    )
+    assert there == [[], [1], [2]]
+
+
 def test_thinned_lines_keep_extremes_and_end(script: Any) -> None:
     chance = random.Random(1)
     rows = [[float(n), False, chance.random()] for n in range(5000)]

@@ -50,7 +50,9 @@ class Store {
     this.pools = new Map(message.pools.map((p) => [p.id, { ...p, ring: new Ring(p.rows, this.most) }]));
     this.devices = new Map(message.devices.map((d) => [d.id, { ...d, ring: new Ring(d.rows, this.most) }]));
   }
+  // To a page that is made anew, changes can come before the state that they change.
   onDelta(message) {
+    if (!this.column) return;
     this.beat(message);
     this.follow(this.pools, message.pools);
     this.follow(this.devices, message.devices);
