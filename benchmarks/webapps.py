@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 PIECE = b"x" * 65536
+#: A stream of events, as a language model answers.
+EVENTS, EVENT_SECONDS = 100, 0.01
+EVENT = b"data: " + b"x" * 100 + b"\n\n"
 
 
 def make_bare() -> Any:
@@ -18,6 +22,13 @@ def make_bare() -> Any:
             await send({"type": "websocket.accept"})
             while (await receive())["type"] != "websocket.disconnect":
                 pass
+            return
+        if scope["query_string"] == b"events":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for _ in range(EVENTS):
+                await send({"type": "http.response.body", "body": EVENT, "more_body": True})
+                await asyncio.sleep(EVENT_SECONDS)
+            await send({"type": "http.response.body", "body": b""})
             return
         count = int(scope["query_string"] or 0)
         if count:

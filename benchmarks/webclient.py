@@ -76,8 +76,8 @@ def load(url: str, connections: int, seconds: float) -> tuple[float, list[float]
     return _run(run())
 
 
-def download(url: str) -> tuple[int, float]:
-    """The bytes of one response, and the seconds that they took."""
+def download(url: str, count: int = 1) -> tuple[int, float]:
+    """The bytes of so many responses at once, and the seconds that they took."""
     parts = urlsplit(url)
     request = (
         f"GET {parts.path or '/'}?{parts.query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
@@ -104,9 +104,13 @@ def download(url: str) -> tuple[int, float]:
     async def run() -> tuple[int, float]:
         started = time.perf_counter()
         loop = asyncio.get_running_loop()
-        _, reader = await loop.create_connection(Reader, parts.hostname, parts.port)
-        await reader.is_done
-        return reader.size, time.perf_counter() - started
+        readers = []
+        for _ in range(count):
+            _, reader = await loop.create_connection(Reader, parts.hostname, parts.port)
+            readers.append(reader)
+        for reader in readers:
+            await reader.is_done
+        return sum(reader.size for reader in readers), time.perf_counter() - started
 
     return _run(run())
 

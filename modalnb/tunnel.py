@@ -37,8 +37,8 @@ HIGH_WATER = 256 * 1024
 MAX_FRAME = 4 * 2**20
 #: The largest piece of a body in one frame; the length has four bytes.
 MAX_PIECE = 2**30
-#: Payloads below this size are copied behind their head, which is cheaper than a second write.
-_JOINED = 16 * 1024
+#: So much is sent at once instead of being gathered.
+_ENOUGH = 64 * 1024
 
 _HEAD = struct.Struct(">IB")
 _CLOSED = (GONE, b"")
@@ -62,6 +62,38 @@ def new_loop() -> asyncio.AbstractEventLoop:
 def unpack(payload: Buffer) -> Any:
     """Rebuild what :func:`pack` packed; sequences come back as tuples."""
     return msgpack.unpackb(payload, use_list=False)
+
+
+class Gathered:
+    """Writes what is written in one turn of the event loop at once, since each write costs much."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._parts: list[Buffer] = []
+        self._size = 0
+        self._is_due = False
+
+    def write(self, data: Buffer) -> None:
+        """Have this sent soon, after all that was written before."""
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size >= _ENOUGH:
+            self.flush()
+        elif not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._flush_due)
+
+    def _flush_due(self) -> None:
+        self._is_due = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what was gathered, unless the connection is lost."""
+        if self._parts:
+            parts, self._parts, self._size = self._parts, [], 0
+            if not self._transport.is_closing():
+                self._transport.writelines(parts)
 
 
 class Channel(asyncio.Protocol):
@@ -185,12 +217,9 @@ class Channel(asyncio.Protocol):
             self.write(DATA, payload[:MAX_PIECE])
             self.write(kind, payload[MAX_PIECE:])
             return
-        head = _HEAD.pack(len(payload), kind)
-        if len(payload) < _JOINED:
-            self._transport.write(b"".join((head, payload)))
-        else:
-            self._transport.write(head)
-            self._transport.write(payload)
+        self._gathered.write(_HEAD.pack(len(payload), kind))
+        if payload:
+            self._gathered.write(payload)
 
     async def drain(self) -> None:
         """Wait until the other end has taken most of what was written."""
@@ -213,6 +242,7 @@ class Channel(asyncio.Protocol):
         # Transports of uvloop are no subclasses of asyncio's.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(HIGH_WATER)
+        self._gathered = Gathered(self._transport)
         bare = transport.get_extra_info("socket")
         if bare is not None and bare.family == socket.AF_UNIX:
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
@@ -229,6 +259,7 @@ class Channel(asyncio.Protocol):
     def close(self) -> None:
         """End the connection."""
         self.is_closed = True
+        self._gathered.flush()
         self._transport.close()
 
 

@@ -24,6 +24,7 @@ PEERS = tuple(f"{server}, {app}" for app in APPS for server in SERVERS)
 CONNECTIONS = 32
 PIECES = 4096
 SOCKETS = 1_000
+STREAMS = 50
 
 #: (where it answers, the processes that serve it)
 Served = tuple[str, list[psutil.Process]]
@@ -99,6 +100,8 @@ def measure(peer: str, quick: bool) -> Measured:
             pieces = PIECES // 4 if quick else PIECES
             size, took = webclient.download(f"{url}?{pieces}")
             measured["stream"] = size / took / 2**20
+            _, took = webclient.download(f"{url}?events", STREAMS)
+            measured["events"] = STREAMS * webapps.EVENTS / took
             measured["socket"] = _memory_of_sockets(url, processes)
     if server == "modalnb":
         measured["first"] = _first(app)
@@ -156,6 +159,13 @@ def tables(results: Results) -> list[Table]:
     ours, peer = "modalnb, bare ASGI", "uvicorn, bare ASGI"
     rows = _rows(results, "bare ASGI", "stream", "")
     made.append(Table("one long response", "MiB/s", "higher", rows, [Goal("aim", 0.8, peer)], ours))
+    ideal = STREAMS / webapps.EVENT_SECONDS
+    rows = [
+        *_rows(results, "bare ASGI", "events", ""),
+        Row("as they are made", ideal, "of the clock"),
+    ]
+    title = f"{STREAMS} streams with an event each {1000 * webapps.EVENT_SECONDS:g} ms"
+    made.append(Table(title, "events/s", "higher", rows, [Goal("aim", 0.8, peer)], ours))
     rows = _rows(results, "bare ASGI", "socket", "")
     made.append(Table(f"{SOCKETS:,} idle WebSockets", "KiB each", "lower", rows, [], ours))
     rows = results.rows([f"modalnb, {app}" for app in APPS], "first")

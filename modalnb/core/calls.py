@@ -91,8 +91,9 @@ class CallBook:
         """Give an input its one outcome."""
         call = item.call
         call.done += 1
-        call.pool.done += 1
-        call.pool.failed += status != "ok"
+        if status != "cancelled":
+            call.pool.done += 1
+            call.pool.failed += status != "ok"
         out.spent(item.payload)
         out.output(call.caller, call.kind, call.id, item.index, status, payload)
         if call.closed:

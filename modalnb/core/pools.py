@@ -70,6 +70,7 @@ class Pool:
         self.retrying_durable = 0
         self.leased_live = 0
         self.leased_durable = 0
+        #: Inputs that came to an end of their own, well or not: not those that were cancelled.
         self.done = 0
         self.failed = 0
         #: Its function is no more; it goes when it has neither calls nor containers.

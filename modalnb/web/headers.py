@@ -28,7 +28,11 @@ _HOP_BY_HOP = frozenset(
 )
 _REPLACED = frozenset({b"x-forwarded-for", b"x-forwarded-prefix", b"transfer-encoding"})
 _STOPPED_REQUEST = _HOP_BY_HOP | _REPLACED
-_STOPPED_RESPONSE = _HOP_BY_HOP | {b"transfer-encoding"}
+#: The gateway's server sets the date of each response itself.
+_STOPPED_RESPONSE = _HOP_BY_HOP | {b"date", b"transfer-encoding"}
+#: Say who asked, and how.
+_NOTED = frozenset({b"host", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
+#: A Connection header does not make these hop-by-hop: they say what is sent.
 _NEVER_NAMED = frozenset(
     {b"close", b"content-length", b"content-type", b"host", b"keep-alive", b"upgrade"}
 )
@@ -71,44 +75,8 @@ def passed_on_scope(scope: Scope, root: bytes, rest: bytes, path: str) -> dict[s
     path : str
         The same, decoded.
     """
-    headers: list[Pair] = []
-    forwarded_for = proto = host = forwarded_host = None
-    named: set[bytes] = set()
-    for pair in scope["headers"]:
-        name = pair[0]
-        if name not in _STOPPED_REQUEST:
-            headers.append(pair)
-            if name == b"host":
-                host = pair[1]
-            elif name == b"x-forwarded-proto":
-                proto = pair[1]
-            elif name == b"x-forwarded-host":
-                forwarded_host = pair[1]
-        elif name == b"x-forwarded-for":
-            forwarded_for = pair[1]
-        elif name == b"connection":
-            named |= _names_in(pair[1])
-        elif name == b"transfer-encoding":
-            # Not of this connection any more, but how an app knows that there is a body.
-            headers.append((b"transfer-encoding", b"chunked"))
-    if named:
-        headers = [pair for pair in headers if pair[0] not in named]
-    client = scope["client"]
-    address = client[0].encode() if client else b"unknown"
-    headers.append(
-        (
-            b"x-forwarded-for",
-            address if forwarded_for is None else b"%b, %b" % (forwarded_for, address),
-        )
-    )
-    headers.append((b"x-forwarded-prefix", root))
-    scheme = scope["scheme"]
-    if proto is None:
-        headers.append((b"x-forwarded-proto", b"https" if scheme in ("https", "wss") else b"http"))
-    elif proto == b"https":
-        scheme = "wss" if scope["type"] == "websocket" else "https"
-    if forwarded_host is None and host is not None:
-        headers.append((b"x-forwarded-host", host))
+    headers, noted = _request_headers(scope["headers"])
+    scheme = _add_forwarded(headers, noted, root, scope)
     root_path = root.decode("ascii")
     passed: dict[str, Any] = {
         "type": scope["type"],
@@ -120,7 +88,7 @@ def passed_on_scope(scope: Scope, root: bytes, rest: bytes, path: str) -> dict[s
         "query_string": scope["query_string"],
         "root_path": root_path,
         "headers": headers,
-        "client": client,
+        "client": scope["client"],
         "server": scope["server"],
     }
     if scope["type"] == "http":
@@ -130,6 +98,45 @@ def passed_on_scope(scope: Scope, root: bytes, rest: bytes, path: str) -> dict[s
     if known := scope.get("extensions"):
         passed["extensions"] = {name: {} for name in _EXTENSIONS if name in known}
     return passed
+
+
+def _request_headers(given: Iterable[Pair]) -> tuple[list[Pair], Named]:
+    """The headers that an app gets, and those that say where the request comes from."""
+    kept: list[Pair] = []
+    noted: Named = {}
+    named: set[bytes] = set()
+    for pair in given:
+        name = pair[0]
+        if name in _NOTED:
+            noted[name] = pair[1]
+        if name not in _STOPPED_REQUEST:
+            kept.append(pair)
+        elif name == b"connection":
+            named |= _names_in(pair[1])
+        elif name == b"transfer-encoding":
+            # Not of this connection any more, but how an app knows that there is a body.
+            kept.append((b"transfer-encoding", b"chunked"))
+    if named:
+        kept = [pair for pair in kept if pair[0] not in named]
+    return kept, noted
+
+
+def _add_forwarded(headers: list[Pair], noted: Named, root: bytes, scope: Scope) -> str:
+    """Say for whom, under which path and by which scheme this was asked; the scheme."""
+    address = scope["client"][0].encode() if scope["client"] else b"unknown"
+    before = noted.get(b"x-forwarded-for")
+    headers.append((b"x-forwarded-for", b"%b, %b" % (before, address) if before else address))
+    headers.append((b"x-forwarded-prefix", root))
+    scheme: str = scope["scheme"]
+    proto = noted.get(b"x-forwarded-proto")
+    if proto is None:
+        headers.append((b"x-forwarded-proto", b"https" if scheme in ("https", "wss") else b"http"))
+    elif proto == b"https":
+        scheme = "wss" if scope["type"] == "websocket" else "https"
+    host = noted.get(b"host")
+    if host is not None and b"x-forwarded-host" not in noted:
+        headers.append((b"x-forwarded-host", host))
+    return scheme
 
 
 def passed_on_headers(headers: Iterable[Pair]) -> list[Pair]:
@@ -145,13 +152,5 @@ def passed_on_headers(headers: Iterable[Pair]) -> list[Pair]:
 
 
 def _names_in(value: bytes) -> set[bytes]:
-    """The headers that a Connection header makes hop-by-hop; never those that say what is sent."""
-    names = {name.strip().lower() for name in value.split(b",")}
-    return names - {
-        b"close",
-        b"keep-alive",
-        b"upgrade",
-        b"content-length",
-        b"content-type",
-        b"host",
-    }
+    """The headers that a Connection header makes hop-by-hop."""
+    return {name.strip().lower() for name in value.split(b",")} - _NEVER_NAMED

@@ -27,7 +27,7 @@ from modalnb.web.replies import ProblemError
 from modalnb.web.routes import Route
 
 KEEP_SECONDS = 0.05
-MAX_SECONDS = 1.0
+MAX_SECONDS = 2.0
 SWEEP_SECONDS = 0.01
 REPORT_SECONDS = 0.25
 

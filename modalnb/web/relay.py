@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from modalnb import tunnel
-from modalnb.tunnel import Channel
+from modalnb.tunnel import Buffer, Channel
 from modalnb.web.asgi import Event, Receive, Scope, Send
 from modalnb.web.headers import passed_on_headers
 from modalnb.web.leases import Lease, LeaseBook
@@ -48,6 +48,7 @@ class Relay:
         self._next_event: asyncio.Task[Event] | None = None
         self._has_sent_body = False
         self._has_started = False
+        self._has_trailers = False
         self._is_complete = False
 
     @property
@@ -177,27 +178,34 @@ class Relay:
         while True:
             kind, payload = await channel.next()
             if kind == tunnel.START:
-                status, headers = tunnel.unpack(payload)
-                self._has_started = True
-                await self._send(
-                    {
-                        "type": "http.response.start",
-                        "status": status,
-                        "headers": passed_on_headers(headers),
-                    }
-                )
+                await self._pass_head(payload)
             elif kind == tunnel.DATA:
                 body = channel.more_data(payload)
                 await self._send({"type": "http.response.body", "body": body, "more_body": True})
             elif kind == tunnel.LAST:
-                self._is_complete = True
+                self._is_complete = not self._has_trailers
                 await self._send({"type": "http.response.body", "body": payload})
             elif kind == tunnel.DONE:
                 return bytes(payload)
             elif kind == tunnel.EVENT:
-                await self._send(tunnel.unpack(payload))
+                await self._pass_event(tunnel.unpack(payload))
             else:
                 return None
+
+    async def _pass_head(self, payload: Buffer) -> None:
+        status, headers, has_trailers = tunnel.unpack(payload)
+        self._has_started = True
+        self._has_trailers = has_trailers
+        start = {"type": "http.response.start", "status": status}
+        start["headers"] = passed_on_headers(headers)
+        if has_trailers:
+            start["trailers"] = True
+        await self._send(start)
+
+    async def _pass_event(self, event: Event) -> None:
+        if event["type"] == "http.response.trailers":
+            self._is_complete = not event.get("more_trailers", False)
+        await self._send(event)
 
     def _check(self, outcome: bytes) -> None:
         if self._is_complete or not outcome:

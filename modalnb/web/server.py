@@ -10,6 +10,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from modalnb.tunnel import Gathered
+
 #: The largest head of a request: its URL and all of its headers.
 MAX_HEAD = 64 * 1024
 #: How long a client may take to send the head, and how often that is looked at.
@@ -25,8 +27,27 @@ _TOO_LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
 _TOO_SLOW = _REFUSAL % b"408 Request Timeout"
 
 
+class GatheredTransport:
+    """A transport for uvicorn that sends the head and the body of a response together."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        gathered = Gathered(transport)
+        self.write, self.flush = gathered.write, gathered.flush
+
+    def close(self) -> None:
+        """Send what there is, and end the connection."""
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which by itself takes heads of any size and for any time."""
+
+    transport: Any
 
     #: How much of an unfinished head is here, and since when one is due.
     _head = 0
@@ -35,7 +56,12 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """A client is here; it should say something."""
         self._due_since = time.monotonic()
-        super().connection_made(transport)
+        super().connection_made(GatheredTransport(transport))  # type: ignore[arg-type]
+
+    def on_response_complete(self) -> None:
+        """The response is whole: it goes out now."""
+        self.transport.flush()
+        super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         """Something of a request."""

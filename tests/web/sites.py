@@ -181,6 +181,30 @@ def make_site() -> modal.App:
 
         return web
 
+    @app.function(max_containers=1)
+    @modal.asgi_app()
+    def bulk():
+        """Counts what it is sent; sends as many mebibytes as its path says."""
+
+        async def web(scope, receive, send):
+            if scope["type"] == "lifespan":
+                raise NotImplementedError
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            if scope["method"] == "POST":
+                count, more = 0, True
+                while more:
+                    event = await receive()
+                    count += len(event["body"])
+                    more = event["more_body"]
+                await send({"type": "http.response.body", "body": str(count).encode()})
+                return
+            piece = b"x" * 2**16
+            for _ in range(16 * int(scope["path"].rpartition("/")[2])):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+        return web
+
     @app.function(max_containers=2)
     @modal.concurrent(max_inputs=2)
     @modal.asgi_app()

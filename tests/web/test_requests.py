@@ -15,6 +15,7 @@ import pytest
 
 import modalnb
 from modalnb.api import current
+from modalnb.web.gateway import MAX_BODY
 from tests.web.conftest import Url
 
 Wait = Callable[..., None]
@@ -123,17 +124,22 @@ def test_large_response_arrives_whole(client: httpx.Client, url: Url) -> None:
         assert sum(len(piece) for piece in answer.iter_bytes()) == 2**25
 
 
-def test_bodies_pass_without_being_held(client: httpx.Client, url: Url, site: modalnb.App) -> None:
+@pytest.mark.timeout(400)
+def test_largest_bodies_pass_without_being_held(
+    client: httpx.Client, url: Url, site: modalnb.App
+) -> None:
     """Neither the gateway nor the container ever has more than a part of them."""
-    client.get(url("api/echo"))
-    (container,) = site.registered_functions["api"].snapshot().containers
+    mib = MAX_BODY >> 20
+    client.get(url("bulk/0"))
+    (container,) = site.registered_functions["bulk"].snapshot().containers
     pids = [current.session().gateway._process.pid, container.pid]
     before = [_peak_mib(pid) for pid in pids]
     piece = b"x" * 2**18
-    sent = client.post(url("api/size"), content=(piece for _ in range(256)))
-    assert sent.json() == {"size": 2**26}
-    with client.stream("GET", url(f"api/bytes/{2**26}")) as answer:
-        assert sum(len(piece) for piece in answer.iter_raw()) == 2**26
+    headers = {"content-length": str(MAX_BODY)}
+    sent = client.post(url("bulk"), content=(piece for _ in range(4 * mib)), headers=headers)
+    assert sent.text == str(MAX_BODY)
+    with client.stream("GET", url(f"bulk/{mib}")) as answer:
+        assert sum(len(piece) for piece in answer.iter_raw()) == MAX_BODY
     for pid, peak in zip(pids, before, strict=True):
         assert _peak_mib(pid) - peak < 24
 
