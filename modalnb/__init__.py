@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from modalnb.api.function import Function
     from modalnb.api.members import enter, exit, method
     from modalnb.api.parameters import parameter
+    from modalnb.api.progress import enable_output
     from modalnb.api.schedules import Cron, Period
     from modalnb.api.web import asgi_app, fastapi_endpoint, web_server, wsgi_app
     from modalnb.configuration import config
@@ -45,6 +46,7 @@ _HOMES = {
     "modalnb.api.function": "Function",
     "modalnb.api.members": "enter exit method",
     "modalnb.api.parameters": "parameter",
+    "modalnb.api.progress": "enable_output",
     "modalnb.api.schedules": "Cron Period",
     "modalnb.api.web": "asgi_app fastapi_endpoint web_server wsgi_app",
     "modalnb.configuration": "config",
@@ -68,6 +70,7 @@ __all__ = [
     "connect",
     "current_function_call_id",
     "current_input_id",
+    "enable_output",
     "enter",
     "exception",
     "exit",

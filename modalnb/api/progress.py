@@ -6,7 +6,8 @@ import concurrent.futures
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from modalnb.api import viewing
@@ -18,6 +19,26 @@ if TYPE_CHECKING:
 #: Maps that are over before show no bar.
 PATIENCE_SECONDS = 1.0
 STATS_SECONDS = 0.5
+
+
+@contextmanager
+def enable_output() -> Iterator[None]:
+    """Let maps inside of this show how far they are, also where `config.progress` is off.
+
+    What functions print needs no permission: it always appears where they were called from,
+    which Modal does only inside of its own ``enable_output``.
+
+    Examples
+    --------
+    >>> import modalnb as modal
+    >>> with modal.enable_output():
+    ...     pass  # with app.run(): ...
+    """
+    before, config.progress = config.progress, True
+    try:
+        yield
+    finally:
+        config.progress = before
 
 
 def of_map(

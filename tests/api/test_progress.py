@@ -92,7 +92,7 @@ def _run_on_terminal(path: Path, **env: str) -> str:
         shown += data
     out, _ = process.communicate(timeout=60)
     os.close(ours)
-    assert out.decode().strip() == str(sum(range(60)))
+    assert out.decode().strip().lstrip("0") == str(sum(range(60)))
     return shown.decode()
 
 
@@ -106,6 +106,33 @@ def test_bar_on_a_terminal_unless_turned_off(
     assert ("60/60" in shown) is has_bar
     assert ("engine started in" in shown) is has_bar
     assert "Traceback" not in shown
+
+
+def test_output_is_enabled_inside_only(tmp_path: Path) -> None:
+    script = tmp_path / "bar.py"
+    script.write_text(
+        SCRIPT.replace(
+            "print(",
+            "print(sum(nap.map(range(40, 70))) - sum(range(40, 70)), end='')\n"
+            "with modal.enable_output(): print(",
+        )
+    )
+    shown = _run_on_terminal(script, MODALNB_PROGRESS="0")
+    assert "60/60" in shown
+    assert "30/30" not in shown
+
+
+def test_enabling_output_ends_with_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(modalnb.config._values, "progress", False)
+
+    def fail_inside() -> None:
+        with modalnb.enable_output():
+            assert modalnb.config.progress
+            raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"):
+        fail_inside()
+    assert not modalnb.config.progress
 
 
 def test_call_that_waits_long_says_why(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from modalnb.exception import InvalidError, SerializationError
+from modalnb.notebook import extension
 
 
 def test_names_go_along_and_come_back(shell: Any) -> None:
@@ -161,6 +162,58 @@ def test_pool_stays_warm_when_the_code_changes(shell: Any) -> None:
     shell.run("%%remote -n warm -o first\nimport os\nos.getpid()")
     shell.run("%%remote -n warm -o second\nimport os\n0 or os.getpid()")
     assert shell["first"] == shell["second"]
+
+
+def test_options_shape_the_pool(shell: Any) -> None:
+    scaling = {"min_containers": 1, "max_containers": 2, "buffer_containers": 1}
+    scaling["scaledown_window"] = 7
+    others = {"max_inputs": 3, "cpu": 0.5, "memory": 300, "timeout": 50, "retries": 2}
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in {**scaling, **others}.items()]
+    assert shell.run(f"%%remote -n shaped {' '.join(words)}\n1").error is None
+    session = extension.session()
+    assert session is not None
+    function = session.pools.function("shaped")
+    assert function is not None
+    settings = function._base.settings
+    assert settings is not None
+    assert {name: getattr(settings.autoscaler, name) for name in scaling} == scaling
+    retries = settings.retries and settings.retries.max_retries
+    assert {name: getattr(settings, name) for name in others} | {"retries": retries} == others
+    seen = function.snapshot()
+    assert (seen.settings, seen.max_inputs) == (settings.autoscaler, 3)
+    shell.run("%autoscaler shaped --min-containers 0 --buffer-containers 0")
+
+
+def test_max_inputs_runs_cells_side_by_side_in_one_container(shell: Any) -> None:
+    """Both elements wait for each other."""
+    shell.run(
+        "%%remote -n pair --max-inputs 2 --max-containers 1 --map n=[0, 1] -o pids\n"
+        "import os, threading\nfrom modalnb.runtime import cell\n"
+        "meeting = cell.__dict__.setdefault('meeting', threading.Barrier(2))\n"
+        "meeting.wait(30)\nos.getpid()"
+    )
+    assert len(shell["pids"]) == 2
+    assert len(set(shell["pids"])) == 1
+
+
+def test_retries_run_a_failed_cell_again(shell: Any, tmp_path: Any) -> None:
+    tries = tmp_path / "tries"
+    code = f"with open({str(tries)!r}, 'a') as file: file.write('x')\n"
+    code += f"assert len(open({str(tries)!r}).read()) == 2, 'try again'\n'well'"
+    assert shell.run(f"%%remote -n again --retries 1 -o word\n{code}").error is None
+    assert shell["word"] == "well"
+    tries.unlink()
+    assert "try again" in str(shell.run(f"%%remote -n once --retries 0\n{code}").error)
+
+
+def test_timeout_stops_a_cell(shell: Any) -> None:
+    done = shell.run("%%remote -n short --timeout 0.5\nimport time\ntime.sleep(60)")
+    assert type(done.error).__name__ == "FunctionTimeoutError"
+
+
+def test_gpu_that_is_not_there_is_told_at_once(shell: Any) -> None:
+    done = shell.run("%%remote -n lit --gpu H100\n1")
+    assert "H100" in str(done.error)
 
 
 def test_map_runs_once_for_each_element_in_order(shell: Any) -> None:
