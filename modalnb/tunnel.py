@@ -37,8 +37,9 @@ HIGH_WATER = 256 * 1024
 MAX_FRAME = 4 * 2**20
 #: The largest piece of a body in one frame; the length has four bytes.
 MAX_PIECE = 2**30
-#: So much is sent at once instead of being gathered.
-_ENOUGH = 64 * 1024
+#: So much is sent at once instead of being gathered; less than that in one piece, as copies of
+#: little cost less than a list.
+_ENOUGH, _LITTLE = 64 * 1024, 16 * 1024
 
 _HEAD = struct.Struct(">IB")
 _CLOSED = (GONE, b"")
@@ -91,8 +92,13 @@ class Gathered:
     def flush(self) -> None:
         """Send what was gathered, unless the connection is lost."""
         if self._parts:
-            parts, self._parts, self._size = self._parts, [], 0
-            if not self._transport.is_closing():
+            parts, size = self._parts, self._size
+            self._parts, self._size = [], 0
+            if self._transport.is_closing():
+                return
+            if size < _LITTLE:
+                self._transport.write(b"".join(parts))
+            else:
                 self._transport.writelines(parts)
 
 
