@@ -110,7 +110,9 @@ class Dashboard:
 
     def _picture(self, *, is_alone: bool = False) -> dict[str, Any]:
         """What can be read without a kernel; the style of the widgets hides it beside them."""
-        html = self._html() if is_alone else f'<div class="{self._mark}">{self._html()}</div>'
+        html = self._html()
+        if not is_alone:
+            html = render.behind(html, self._mark, has_view=self._face is not None)
         return {"text/plain": repr(self), "text/html": html}
 
     def _html(self, *, with_style: bool = True) -> str:

@@ -13,6 +13,13 @@ from modalnb.snapshot import AppSnapshot, DeviceStats, PoolSnapshot
 STATIC = Path(__file__).parent / "static"
 CSS = (STATIC / "dashboard.css").read_text(encoding="utf-8")
 
+#: Front ends of Jupyter put an error in the place of a view whose kernel is gone; the picture
+#: that stands right behind it tells the same story better.
+_LOST_VIEW = (
+    ".jp-OutputArea-child:not(:has(.modalnb-root)):has(+ .jp-OutputArea-child .{mark})"
+    " {{ display: none; }}"
+)
+
 NO_GPU = "No GPU: the hosts of this engine report none."
 MAX_TILES = 60
 
@@ -33,6 +40,12 @@ def dashboard_html(history: History, *, rate: float | None = None, with_style: b
         f'{style}<div class="modalnb-board modalnb-still">'
         f'<div class="modalnb-head"><b>{name}</b></div>{body}</div>'
     )
+
+
+def behind(picture: str, mark: str, *, has_view: bool) -> str:
+    """The picture as it is saved behind a view, which hides what has the class `mark`."""
+    style = f"<style>{_LOST_VIEW.format(mark=mark)}</style>" if has_view else ""
+    return f'{style}<div class="{mark}">{picture}</div>'
 
 
 def _pool_html(pool: PoolSnapshot, history: PoolHistory, rate: float | None, clock: float) -> str:

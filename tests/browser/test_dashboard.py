@@ -123,6 +123,31 @@ def test_reload_keeps_the_history_and_a_restart_disconnects(
     _wait_text(notebook, ".modalnb-badge", "disconnected since")
 
 
+def test_saved_notebook_shows_the_picture_without_its_kernel(
+    open_notebook: Open, gate: Path
+) -> None:
+    """What stands in the place of the lost view does not disturb, and other output stays."""
+    (gate / "gate").touch()
+    notebook = open_notebook([SETUP, f"print('before')\n{DASHBOARD}", "work.remote('gate')"])
+    for cell in range(3):
+        notebook.run(cell)
+    _wait_text(notebook, ".modalnb-figure", "1done")
+    picture = ".modalnb-still .modalnb-summary"
+    notebook.page.locator(picture, has_text="1 container").first.wait_for(state="attached")
+    assert not notebook.page.locator(picture).first.is_visible()
+    notebook.save()
+    notebook.restart_kernel()
+    notebook.reload()
+    notebook.page.locator(picture, has_text="1 container").first.wait_for()
+    lost = notebook.page.get_by_text("Error displaying widget")
+    lost.first.wait_for(state="attached")
+    assert not any(line.is_visible() for line in lost.all())
+    assert notebook.output(1).get_by_text("before").is_visible()
+    # The widget manager says so in the console too.
+    assert all("widget model not found" in error for error in notebook.errors)
+    notebook.errors.clear()
+
+
 def test_keyboard_opens_a_log_moves_the_cursor_and_chooses_a_function(
     open_notebook: Open, gate: Path
 ) -> None:
