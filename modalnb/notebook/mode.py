@@ -37,13 +37,22 @@ def mode() -> Mode:
 
 
 def is_attended(shell: Any) -> bool:
-    """Whether somebody sits at the notebook: front ends that run by themselves have no stdin."""
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None or os.environ.get("MODALNB_NONINTERACTIVE", "0") != "0":
-        return False
+    """Whether somebody looks at the page while its cells run."""
     # Voila runs the cells by itself, for somebody who looks at the page.
     is_voila = os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
-    return is_voila or bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin"))
+    return is_run_by_hand(shell) or (is_voila and _may_interact(shell))
+
+
+def is_run_by_hand(shell: Any) -> bool:
+    """Whether somebody runs the cells: front ends that run them by themselves have no stdin."""
+    if not _may_interact(shell):
+        return False
+    return bool(shell.kernel.get_parent("shell").get("content", {}).get("allow_stdin"))
+
+
+def _may_interact(shell: Any) -> bool:
+    is_forbidden = os.environ.get("MODALNB_NONINTERACTIVE", "0") != "0"
+    return getattr(shell, "kernel", None) is not None and not is_forbidden
 
 
 def _is_installed(module: str) -> bool:

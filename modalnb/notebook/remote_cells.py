@@ -17,7 +17,7 @@ from modalnb.notebook import capture, errors
 from modalnb.notebook.board import card_mode
 from modalnb.notebook.cell_jobs import CellJob
 from modalnb.notebook.job_calls import CallView
-from modalnb.notebook.mode import is_attended
+from modalnb.notebook.mode import is_run_by_hand
 from modalnb.notebook.names import mentioned
 from modalnb.notebook.remote import DEFAULT_POOL, Draft, read
 from modalnb.notebook.session import NotebookSession
@@ -69,7 +69,7 @@ def run_cell(
     job = start(session, draft, wish)
     if options.job:
         session.shell.user_ns[options.job] = job
-    if options.block or (not options.noblock and not is_attended(session.shell)):
+    if options.block or (not options.noblock and not is_run_by_hand(session.shell)):
         wait(session, job)
     else:
         job.on_end.append(lambda _: _show_failure(session, job))

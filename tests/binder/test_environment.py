@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -33,11 +34,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _memory(process: psutil.Process) -> int:
     """What a process and all below it hold, shared pages in parts."""
     held = 0
-    for one in [process, *process.children(recursive=True)]:
-        try:
-            held += one.memory_full_info().pss
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
+    # Processes may end while they are looked at.
+    with suppress(psutil.NoSuchProcess):
+        for one in [process, *process.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                held += one.memory_full_info().pss
     return held
 
 

@@ -41,16 +41,20 @@ class _Kernel:
 
 
 @pytest.mark.parametrize(
-    ("allow_stdin", "environment", "attended"),
+    ("allow_stdin", "environment", "attended", "by_hand"),
     [
-        (True, {}, True),
-        (False, {}, False),
-        (True, {"MODALNB_NONINTERACTIVE": "1"}, False),
-        (False, {"SERVER_SOFTWARE": "voila/0.5.13"}, True),
+        (True, {}, True, True),
+        (False, {}, False, False),
+        (True, {"MODALNB_NONINTERACTIVE": "1"}, False, False),
+        (False, {"SERVER_SOFTWARE": "voila/0.5.13"}, True, False),
     ],
 )
 def test_notebook_is_attended_if_somebody_looks(
-    monkeypatch: pytest.MonkeyPatch, allow_stdin: bool, environment: Any, attended: bool
+    monkeypatch: pytest.MonkeyPatch,
+    allow_stdin: bool,
+    environment: Any,
+    attended: bool,
+    by_hand: bool,
 ) -> None:
     for name in ("MODALNB_NONINTERACTIVE", "SERVER_SOFTWARE"):
         monkeypatch.delenv(name, raising=False)
@@ -58,3 +62,4 @@ def test_notebook_is_attended_if_somebody_looks(
         monkeypatch.setenv(name, value)
     shell = SimpleNamespace(kernel=_Kernel(allow_stdin=allow_stdin))
     assert mode.is_attended(shell) is attended
+    assert mode.is_run_by_hand(shell) is by_hand
