@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 from modalnb.exception import ExecutionError
@@ -39,16 +40,18 @@ class Lifespan:
             await asyncio.wait([self._task], timeout=1.0)
             if self._task.done() and (error := self._task.exception()) is not None:
                 raise error
-            raise ExecutionError(
-                f"The app failed to start up: {answer.strip() or 'it gave no reason.'}"
-            )
+            raise ExecutionError(f"The app failed to start up: {_or_none(answer)}")
 
     async def stop(self) -> None:
         """Let the app shut down, if it has started up and still listens."""
         if self._task is None or self._task.done():
             return
         try:
-            await asyncio.wait_for(self._tell("lifespan.shutdown"), SHUTDOWN_SECONDS)
+            reason = await asyncio.wait_for(self._tell("lifespan.shutdown"), SHUTDOWN_SECONDS)
+            if reason is not None:
+                sys.stderr.write(f"The app failed to shut down: {_or_none(reason)}\n")
+        except TimeoutError:
+            sys.stderr.write(f"The app did not shut down within {SHUTDOWN_SECONDS:g} s.\n")
         finally:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -75,3 +78,7 @@ class Lifespan:
         if self._answer is not None and not self._answer.done():
             is_failure = event["type"].endswith(".failed")
             self._answer.set_result(event.get("message") or " " if is_failure else "")
+
+
+def _or_none(reason: str) -> str:
+    return reason.strip() or "it gave no reason."
