@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import contextvars
 import importlib
 import threading
@@ -16,7 +17,7 @@ from modalnb.api.mapping import MapResults
 from modalnb.exception import DeserializationError, ExecutionError, SerializationError
 from modalnb.notebook.job import Job
 from modalnb.notebook.job_facts import Stage
-from modalnb.runtime.cell import CellOutput
+from modalnb.runtime.cell import CellOutput, output_beside
 
 #: After an interrupt, so long is waited for the word of what became of the inputs.
 FAREWELL_SECONDS = 2.0
@@ -62,6 +63,7 @@ class CellJob(Job):
             self._take(list(results))
         except BaseException as error:
             self.error = error
+            self._rescue(error)
         finally:
             self.finish(self.error)
             for step in self.on_end:
@@ -78,6 +80,14 @@ class CellJob(Job):
             self._take_names(output)
         if self.out is not None:
             self.namespace[self.out] = self._value
+
+    def _rescue(self, error: BaseException) -> None:
+        """Bring back what the cell had assigned before it failed."""
+        output = output_beside(error)
+        if output is not None:
+            # Nothing may hide the error itself.
+            with contextlib.suppress(Exception):
+                self._take_names(output)
 
     def _take_names(self, output: CellOutput) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import inspect
 import linecache
 import sys
@@ -36,6 +37,12 @@ class Cell:
     path: tuple[str, ...] = ()
 
 
+#: Where the exception of a cell carries what the cell had assigned before, as a `CellOutput`; a
+#: larger one stays behind, since exceptions take the long way.
+OUTPUT = "__modalnb_output__"
+MOST_BESIDE_AN_ERROR = 64 * 2**20
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellOutput:
     """What a cell leaves behind: a pack of its names, its value and the globals of both."""
@@ -61,11 +68,35 @@ def run_cell(cell: Cell, captured: Packed, **given: Any) -> CellOutput:
     namespace: dict[str, Any] = anchor.__globals__
     before = {**names, **given}
     namespace.update(before)
+
+    def output(value: Any) -> CellOutput:
+        seconds = time.perf_counter() - started
+        return _output(cell, namespace, before, value, started_at, seconds)
+
     with at_work(namespace) as shell:
-        value = _execute(cell, namespace)
-        if cell.shows_value and value is not None and not _is_quiet(cell.source):
-            _show(shell, value)
-    return _output(cell, namespace, before, value, started_at, time.perf_counter() - started)
+        try:
+            value = _execute(cell, namespace)
+            if cell.shows_value and value is not None and not _is_quiet(cell.source):
+                _show(shell, value)
+        except Exception as error:
+            if cell.assigned:
+                _attach(error, output(None))
+            raise
+    return output(value)
+
+
+def _attach(error: Exception, output: CellOutput) -> None:
+    """As in the notebook itself, what was assigned before an error is not lost."""
+    if output.packed.size <= MOST_BESIDE_AN_ERROR:
+        # There are exceptions that take no attributes.
+        with contextlib.suppress(Exception):
+            setattr(error, OUTPUT, output)
+
+
+def output_beside(error: BaseException) -> CellOutput | None:
+    """Take from the exception of a cell what the cell had assigned before."""
+    found = getattr(error, "__dict__", {}).pop(OUTPUT, None)
+    return found if isinstance(found, CellOutput) else None
 
 
 def _execute(cell: Cell, namespace: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ import pytest
 
 from modalnb.exception import InvalidError, SerializationError
 from modalnb.notebook import extension
+from modalnb.runtime.cell import OUTPUT
 
 
 def test_names_go_along_and_come_back(shell: Any) -> None:
@@ -142,6 +143,28 @@ def test_error_shows_the_lines_of_the_cell_only(shell: Any) -> None:
     assert "----> 4 raise ValueError('here')  # the line" in done.out
     assert "modalnb" not in done.out.partition("%%remote")[0]
     assert "run_cell_magic" not in done.out
+
+
+def test_names_from_before_an_error_come_back(shell: Any) -> None:
+    shell.run("kept, late = 'old', 'old'")
+    done = shell.run("%%remote\nkept = list(range(100_000))\n1 / 0\nlate = 'new'")
+    assert isinstance(done.error, ZeroDivisionError)
+    assert OUTPUT not in vars(done.error)
+    assert len(shell["kept"]) == 100_000
+    assert shell["late"] == "old"
+
+
+def test_names_that_cannot_travel_do_not_hide_an_error(shell: Any) -> None:
+    done = shell.run("%%remote\nimport threading\nlock, n = threading.Lock(), 3\n1 / 0")
+    assert isinstance(done.error, ZeroDivisionError)
+    assert "lock" not in shell.ip.user_ns
+    assert shell["n"] == 3
+
+
+def test_names_that_are_large_stay_behind_with_an_error(shell: Any) -> None:
+    done = shell.run("%%remote\nlarge = bytes(65 * 2**20)\n1 / 0")
+    assert isinstance(done.error, ZeroDivisionError)
+    assert "large" not in shell.ip.user_ns
 
 
 def test_error_in_a_function_of_the_notebook_shows_its_line(shell: Any) -> None:
