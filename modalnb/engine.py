@@ -20,6 +20,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -28,7 +29,8 @@ from distributed.core import Status
 
 from modalnb import messages as m
 from modalnb._dask_compat import ClosedScheduler, slow_heartbeats, use_lean_config
-from modalnb.cluster.backends.local import LocalBackend, ZygoteLine, credentials_of
+from modalnb.cluster.backends.local import LocalBackend, ZygoteLine
+from modalnb.cluster.credentials import begin_credentials, credentials_of
 from modalnb.cluster.operator import Operator
 from modalnb.cluster.rendezvous import Rendezvous
 from modalnb.cluster.zygote import fork_zygote
@@ -48,9 +50,15 @@ CLOSE_SECONDS = 5.0
 class Engine:
     """Everything that lives in the engine process, closed in the reverse order of its opening."""
 
-    def __init__(self, options: dict[str, Any], zygote: ZygoteLine) -> None:
+    def __init__(
+        self,
+        options: dict[str, Any],
+        zygote: ZygoteLine,
+        take_credentials: Callable[[], Security],
+    ) -> None:
         self.options = options
         self._zygote = zygote
+        self._take_credentials = take_credentials
         self.ended = asyncio.Event()
 
     async def start(self) -> dict[str, Any]:
@@ -60,7 +68,7 @@ class Engine:
         self._early = asyncio.ensure_future(reader.read())
         self.depot = create_depot()
         self.folder = tempfile.TemporaryDirectory(prefix="modalnb-")
-        security = Security.temporary()
+        security = self._take_credentials()
         slow_heartbeats()
         self.cluster = await SpecCluster(
             scheduler={"cls": ClosedScheduler, "options": _scheduler_options(security)},
@@ -136,9 +144,9 @@ def _scheduler_options(security: Security) -> dict[str, Any]:
     }
 
 
-async def _main(options: dict[str, Any], zygote: ZygoteLine, ready: int) -> None:
+async def _main(engine: Engine, ready: int) -> None:
     loop = asyncio.get_running_loop()
-    engine = Engine(options, zygote)
+    options = engine.options
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, engine.ended.set)
     watch = loop.create_task(_watch_parent(engine.ended, options.get("parent")))
@@ -188,11 +196,12 @@ def main() -> None:
     use_lean_config()
     # Forked before logging is set up: in containers that is for the user's code to do.
     line = fork_zygote(run_container)
+    engine = Engine(options, ZygoteLine(line), begin_credentials())
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("distributed").setLevel(logging.ERROR)
     status = 1
     try:
-        asyncio.run(_main(options, ZygoteLine(line), ready))
+        asyncio.run(_main(engine, ready))
         status = 0
     except BaseException:
         traceback.print_exc()

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from modalnb.cluster.backends.local import credentials_of
+from modalnb.cluster.credentials import credentials_of
 from modalnb.configuration import config
 from modalnb.exception import ConnectionError, ExecutionError
 

@@ -16,6 +16,7 @@ Messages are JSON lines: ``{"fork": id, ...}`` and ``{"kill": pid}`` one way, ``
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import selectors
@@ -67,6 +68,9 @@ def fork_zygote(target: Callable[[Order], int]) -> socket.socket:
         Runs in each child with its order; what it returns is the exit status.
     """
     engine_end, zygote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    # What is here now stays: collections that walk over it would copy its pages in each process.
+    gc.collect()
+    gc.freeze()
     if os.fork():
         zygote_end.close()
         return engine_end

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any
 
 from dask.system import CPU_COUNT
-from distributed import Security
 from distributed.core import Status
 from distributed.deploy.spec import ProcessInterface
 from distributed.system import MEMORY_LIMIT
@@ -274,17 +273,6 @@ class LocalBackend(SpecBackend):
     def containers(self) -> dict[str, Callable[..., Any]]:
         """The process of each container."""
         return dict(self.cluster.workers)
-
-
-def credentials_of(security: Security) -> dict[str, str]:
-    """The parts of in-memory credentials that a container needs, fit for JSON."""
-    return {
-        "tls_ca_file": security.tls_ca_file,
-        "tls_client_cert": security.tls_client_cert,
-        "tls_client_key": security.tls_client_key,
-        "tls_worker_cert": security.tls_worker_cert,
-        "tls_worker_key": security.tls_worker_key,
-    }
 
 
 def _story(status: int, tail: str) -> str:
