@@ -16,15 +16,19 @@ from modalnb.web.leases import LeaseBook
 from modalnb.web.lounge import Lounge
 from modalnb.web.patrol import Patrol
 from modalnb.web.rate import Meter, Rate
-from modalnb.web.relay import WATCH_SECONDS, AbortError, ClientGoneError, Relay
+from modalnb.web.relay import (
+    MAX_BODY,
+    WATCH_SECONDS,
+    AbortError,
+    ClientGoneError,
+    Relay,
+    too_large,
+)
 from modalnb.web.replies import ProblemError, reply, reply_problem
 from modalnb.web.results import PARAMETER, Client, Results
 from modalnb.web.routes import Route, Routes
 from modalnb.web.sockets import SocketRelay
 from modalnb.web.variants import pool_of
-
-#: The largest body of a request; Modal's own limit.
-MAX_BODY = 4 * 2**30
 
 
 class Gateway:
@@ -184,7 +188,7 @@ class Gateway:
 
 def _check_size(named: head.Named) -> None:
     if int(named.get(b"content-length", b"0")) > MAX_BODY:
-        raise ProblemError(413, f"A body may have {MAX_BODY >> 30} GiB.")
+        raise too_large()
 
 
 def _is_page(scope: Scope, named: head.Named) -> bool:

@@ -15,6 +15,8 @@ from modalnb.web.replies import ProblemError
 
 #: The first part of a body must be here so soon after the head; Modal's own limit.
 BODY_SECONDS = 5.0
+#: The largest body of a request; Modal's own limit.
+MAX_BODY = 4 * 2**30
 #: A response that is not over after so long is watched for a client that has left.
 WATCH_SECONDS = 0.05
 #: How long a lost container is given to be reported with a reason.
@@ -47,6 +49,7 @@ class Relay:
         self._reader: asyncio.Task[None] | None = None
         self._next_event: asyncio.Task[Event] | None = None
         self._has_sent_body = False
+        self._received = 0
         self._has_started = False
         self._has_trailers = False
         self._is_complete = False
@@ -76,6 +79,7 @@ class Relay:
             ) from None
         if self._body["type"] == "http.disconnect":
             raise ClientGoneError
+        self._received = len(self._body["body"])
 
     async def wait_lease(self, *, first: bool = False) -> Lease:
         """A lease for this request; it gives up its place when the client leaves."""
@@ -212,6 +216,8 @@ class Relay:
             return
         if self._has_started:
             raise AbortError("The app failed after it had begun to answer.")
+        if self._received > MAX_BODY:
+            raise too_large()
         raise ProblemError(500, f"`{self._book.name}` failed; its log says why.")
 
     # -- from the client, meanwhile --------------------------------------------------------
@@ -231,6 +237,11 @@ class Relay:
             if self._has_sent_body:
                 continue
             has_more = event["more_body"]
+            self._received += len(event["body"])
+            if self._received > MAX_BODY:
+                # It has not said so before, in a length.
+                channel.write(tunnel.GONE)
+                return
             self._has_sent_body = not has_more
             channel.write(tunnel.DATA if has_more else tunnel.LAST, event["body"])
             await channel.drain()
@@ -240,6 +251,12 @@ class Relay:
             if task is not None:
                 task.cancel()
         self._reader = self._next_event = None
+
+
+def too_large() -> ProblemError:
+    """What is said of a body above the limit."""
+    text = f"A body may have {MAX_BODY:,} bytes."
+    return ProblemError(413, text, headers=[(b"connection", b"close")])
 
 
 _winding: set[asyncio.Task[None]] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from modalnb.web.leases import LeaseBook
 from modalnb.web.lounge import Lounge
 from modalnb.web.patrol import Patrol
 from modalnb.web.relay import WATCH_SECONDS, AbortError, Relay
+from modalnb.web.replies import ProblemError
 from modalnb.web.routes import Route
 from modalnb.websettings import WebSettings
 from tests.web.test_leases import FakeStub
@@ -38,7 +39,9 @@ class Plane(FakeStub):
         self.serving.append(asyncio.ensure_future(serving))
 
 
-async def _answer(app: App, extensions: dict[str, Any]) -> list[dict[str, Any]]:
+async def _answer(
+    app: App, extensions: dict[str, Any] | None = None, body: Sequence[bytes] = ()
+) -> list[dict[str, Any]]:
     """What a server with these extensions is told to send for one request."""
 
     async def hold(scope: Any, receive: Any, send: Any) -> None:
@@ -58,9 +61,18 @@ async def _answer(app: App, extensions: dict[str, Any]) -> list[dict[str, Any]]:
     async def send(event: dict[str, Any]) -> None:
         sent.append(event)
 
-    scope = {"type": "http", "method": "GET", "path": "/", "extensions": extensions}
+    parts = [{"type": "http.request", "body": part, "more_body": True} for part in body]
+
+    async def receive() -> dict[str, Any]:
+        if not parts:
+            await asyncio.Event().wait()
+        return parts.pop(0)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "extensions": extensions or {}}
     try:
-        relay = Relay(book, Patrol(WATCH_SECONDS), scope, asyncio.Event().wait, send)  # type: ignore[arg-type]
+        relay = Relay(book, Patrol(WATCH_SECONDS), scope, receive, send)
+        if body:
+            await relay.read_first()
         await relay.run({**scope, "headers": []})
         await asyncio.gather(*plane.serving)
     finally:
@@ -94,7 +106,7 @@ def test_trailers_that_a_server_cannot_send_are_an_error_of_the_app(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As with the server itself; the response is whole without them."""
-    sent = asyncio.run(_answer(_with_trailers, {}))
+    sent = asyncio.run(_answer(_with_trailers))
     assert [event["type"] for event in sent] == ["http.response.start", "http.response.body"]
     assert "trailers" not in sent[0]
     assert "Unexpected ASGI message 'http.response.trailers'" in capsys.readouterr().err
@@ -117,5 +129,23 @@ def test_body_that_the_app_changes_afterwards_arrives_as_it_was() -> None:
         body[:] = b"behind"
         await send({"type": "http.response.body", "body": b""})
 
-    sent = asyncio.run(_answer(app, {}))
+    sent = asyncio.run(_answer(app))
     assert b"".join(bytes(event["body"]) for event in sent[1:]) == b"before"
+
+
+def test_body_that_grows_above_the_limit_is_a_413(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was sent in chunks, so that nobody knew its size."""
+    monkeypatch.setattr("modalnb.web.relay.MAX_BODY", 10)
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while True:
+            event = await receive()
+            seen.append(event["type"])
+            if event["type"] == "http.disconnect":
+                raise OSError("the client has gone")
+
+    with pytest.raises(ProblemError, match="10 bytes") as caught:
+        asyncio.run(_answer(app, body=[b"x" * 6, b"x" * 4, b"x"]))
+    assert caught.value.status == 413
+    assert seen == ["http.request", "http.request", "http.disconnect"]

@@ -15,7 +15,7 @@ import pytest
 
 import modalnb
 from modalnb.api import current
-from modalnb.web.gateway import MAX_BODY
+from modalnb.web.relay import MAX_BODY
 from tests.web.conftest import Url
 
 Wait = Callable[..., None]
