@@ -85,10 +85,19 @@ class Server:
             return True
         return False
 
-    def _ask(self, path: str, method: str = "GET") -> None:
+    def _ask(self, path: str, method: str = "GET") -> bytes:
         headers = {"Authorization": f"token {self.token}"}
         request = urllib.request.Request(self.origin + path, method=method, headers=headers)
-        urllib.request.urlopen(request, timeout=5).close()
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return bytes(answer.read())
+
+    def end_kernel(self, kernel_id: str) -> None:
+        """End a kernel that no page of ours does."""
+        self._ask(f"/api/kernels/{kernel_id}", "DELETE")
+
+    def kernels(self) -> set[str]:
+        """The kernels that run."""
+        return {kernel["id"] for kernel in json.loads(self._ask("/api/kernels"))}
 
     def close(self) -> None:
         """Ask it to end with its kernels; signal it if it does not."""

@@ -33,6 +33,7 @@ app.dashboard()""",
     reason="voila is missing: pip install 'modalnb[test]'",
 )
 def test_page_is_live_and_steers(jupyter: Server, browser: Any) -> None:
+    kernels = jupyter.kernels()
     name = jupyter.write("voila-page.ipynb", CELLS)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     outside: list[str] = []
@@ -51,5 +52,7 @@ def test_page_is_live_and_steers(jupyter: Server, browser: Any) -> None:
     page.locator(".modalnb-tile").nth(1).wait_for()
     assert not page.get_by_text("Error displaying widget").first.is_visible()
     page.close()
+    for kernel_id in jupyter.kernels() - kernels:
+        jupyter.end_kernel(kernel_id)
     assert [url for url in outside if not any(name in url for name in VOILAS)] == []
     assert errors == []
