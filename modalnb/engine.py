@@ -40,6 +40,7 @@ from modalnb.runtime.devices import DeviceReader
 from modalnb.runtime.process import run_container
 from modalnb.runtime.worker_plugin import ContainerPlugin
 from modalnb.settings import Limits
+from modalnb.tunnel import allow_connections
 
 logger = logging.getLogger(__name__)
 
@@ -196,6 +197,8 @@ def main() -> None:
     use_lean_config()
     # Forked before logging is set up: in containers that is for the user's code to do.
     line = fork_zygote(run_container)
+    # Each container has some, and there may be hundreds; what users run keeps the limit it knows.
+    allow_connections()
     engine = Engine(options, ZygoteLine(line), begin_credentials())
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("distributed").setLevel(logging.ERROR)

@@ -21,6 +21,8 @@ RELEASE    gateway → container    the lease is over
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
 import socket
 import struct
 from collections import deque
@@ -58,6 +60,13 @@ def new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def allow_connections() -> None:
+    """Let this process have as many connections as it may: the usual limit is far lower."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def unpack(payload: Buffer) -> Any:

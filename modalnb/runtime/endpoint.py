@@ -36,6 +36,7 @@ class Endpoint:
 
     async def start(self) -> None:
         """Build the app, under the loop that it will run on, and let it start up."""
+        tunnel.allow_connections()
         self._app = build_app(self._raw, self._settings)
         self._lifespan = Lifespan(self._app)
         await self._lifespan.start()

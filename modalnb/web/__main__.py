@@ -14,7 +14,6 @@ import ipaddress
 import json
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -24,7 +23,7 @@ from typing import Any
 from distributed import Security
 from distributed.comm import get_address_host
 
-from modalnb.tunnel import new_loop
+from modalnb.tunnel import allow_connections, new_loop
 from modalnb.web.gateway import Gateway
 from modalnb.web.keys import KeyRing
 from modalnb.web.lounge import Lounge
@@ -121,19 +120,12 @@ def _read_options() -> dict[str, Any]:
     return options
 
 
-def _allow_connections() -> None:
-    """Each request may hold two descriptors, and the usual limit is far below what may wait."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def main() -> None:
     """Be a gateway until the parent or the plane is gone."""
     options = _read_options()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
-    _allow_connections()
+    allow_connections()
     # What is here stays, and what requests make is let go at once: most collections find nothing.
     gc.freeze()
     gc.set_threshold(10_000, 50, 50)

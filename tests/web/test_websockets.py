@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 
 import httpx
@@ -17,6 +20,7 @@ Open = Callable[..., ClientConnection]
 Wait = Callable[..., None]
 
 MIB = 2**20
+MANY = 200
 
 
 def _ws(address: str) -> str:
@@ -115,3 +119,51 @@ def test_open_websocket_is_a_running_input(url: Url, site: modalnb.App, wait_unt
             # The timeout of the function is 3 s, and holds for WebSockets too.
             socket.recv(timeout=10)
     wait_until(lambda: function.snapshot().running == 0)
+
+
+def test_websockets_are_not_bound_by_the_usual_limit_of_descriptors() -> None:
+    """All in one container, of an engine that was started with a low limit."""
+    code = f"""
+        import asyncio, resource
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+        import modalnb as modal
+
+        app = modal.App("many")
+
+        @app.function(max_containers=1)
+        @modal.concurrent(max_inputs={MANY})
+        @modal.asgi_app()
+        def web():
+            async def echo(scope, receive, send):
+                assert scope["type"] == "websocket"
+                await receive()
+                await send({{"type": "websocket.accept"}})
+                event = await receive()
+                await send({{"type": "websocket.send", "text": event["text"]}})
+                await receive()
+            return echo
+
+        async def talk(url):
+            from websockets.asyncio.client import connect
+            limit = asyncio.Semaphore(20)
+            async def open_one():
+                async with limit:
+                    return await connect(url.replace("http", "ws"), proxy=None, open_timeout=60)
+            opened = await asyncio.gather(*(open_one() for _ in range({MANY})))
+            for n, one in enumerate(opened):
+                await one.send(str(n))
+            answers = [int(await one.recv()) for one in opened]
+            for one in opened:
+                one.transport.abort()
+            return answers
+
+        with app.run():
+            url = web.get_web_url()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            assert asyncio.run(talk(url)) == list(range({MANY}))
+            print("well")
+    """
+    line = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=150)
+    assert done.stdout.endswith("well\n"), done.stderr
