@@ -10,7 +10,7 @@ import linecache
 import sys
 import time
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,17 +80,18 @@ def run_cell(cell: Cell, captured: Packed, **given: Any) -> CellOutput:
                 _show(shell, value)
         except Exception as error:
             if cell.assigned:
-                _attach(error, output(None))
+                _attach(error, output)
             raise
     return output(value)
 
 
-def _attach(error: Exception, output: CellOutput) -> None:
+def _attach(error: Exception, output: Callable[[None], CellOutput]) -> None:
     """As in the notebook itself, what was assigned before an error is not lost."""
-    if output.packed.size <= MOST_BESIDE_AN_ERROR:
-        # There are exceptions that take no attributes.
-        with contextlib.suppress(Exception):
-            setattr(error, OUTPUT, output)
+    # Nothing may hide the error itself, and there are exceptions that take no attributes.
+    with contextlib.suppress(Exception):
+        found = output(None)
+        if found.packed.size <= MOST_BESIDE_AN_ERROR:
+            setattr(error, OUTPUT, found)
 
 
 def output_beside(error: BaseException) -> CellOutput | None:
