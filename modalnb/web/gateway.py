@@ -72,7 +72,7 @@ class Gateway:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         named = head.first_values(scope["headers"])
-        is_root = scope["path"] == "/" and scope["type"] == "http"
+        is_root = scope["path"] == "/" and _is_read(scope)
         if is_root and await self._show_index(scope, named, send):
             return
         match = await self._routes.match(scope, named)
@@ -193,8 +193,11 @@ def _check_size(named: head.Named) -> None:
 
 def _is_page(scope: Scope, named: head.Named) -> bool:
     """Whether a browser asks for a page, whose relative links need the slash at the end."""
-    is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-    return is_read and b"text/html" in named.get(b"accept", b"")
+    return _is_read(scope) and b"text/html" in named.get(b"accept", b"")
+
+
+def _is_read(scope: Scope) -> bool:
+    return scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
 
 
 async def _redirect(scope: Scope, prefix: bytes, send: Send) -> None:

@@ -240,6 +240,7 @@ def test_root_lists_the_functions(client: httpx.Client, url: Url) -> None:
     answer = client.get(httpx.URL(url("api")).copy_with(path="/"))
     assert 'href="/site/api/"' in answer.text
     assert 'href="/site/double/"' in answer.text
+    assert client.post(answer.url).status_code == 404
 
 
 def test_page_without_slash_is_sent_on_and_a_program_is_not(client: httpx.Client, url: Url) -> None:
