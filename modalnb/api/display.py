@@ -7,6 +7,7 @@ import html
 from typing import TYPE_CHECKING, Any
 
 from modalnb.api import current
+from modalnb.api.bases import Reference
 from modalnb.exception import Error
 from modalnb.snapshot import AppSnapshot, PoolSnapshot
 
@@ -24,6 +25,15 @@ def handle_text(handle: Scalable) -> str:
     """A function, method or instance in one line, with its pool if an engine is running."""
     pool = _pool_of(handle)
     return f"{_head(handle)}: {pool_words(pool)}>" if pool else f"{_head(handle)}>"
+
+
+def reference_text(handle: Any) -> str:
+    """How a handle from ``from_name`` was made; empty for others."""
+    base = handle._base
+    if not isinstance(base, Reference) or not base.app_name:
+        return ""
+    variant = handle._name.removeprefix(base.name)
+    return f"{type(handle).__name__}.from_name({base.app_name!r}, {base.name!r}){variant}"
 
 
 def class_text(handle: Cls) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from modalnb import messages as m
 from modalnb.api import current, display, gpu_fallback, mapping, tracebacks, viewing, web_url
 from modalnb.api.autoscaler import Autoscaler
-from modalnb.api.bases import Base, Declared, Reference, named
+from modalnb.api.bases import Base, Declared, named
 from modalnb.api.call import FunctionCall, new_call_id
 from modalnb.api.decorators import check_batched
 from modalnb.api.hydrating import Hydratable
@@ -150,7 +150,7 @@ class Function(Scalable, Optioned, Hydratable):
         )
 
     def __repr__(self) -> str:
-        return _reference_text(self) or display.handle_text(self)
+        return display.reference_text(self) or display.handle_text(self)
 
     def _repr_html_(self) -> str:
         return display.handle_html(self)
@@ -386,15 +386,6 @@ class Function(Scalable, Optioned, Hydratable):
     starmap = mapping.starmap_twin
     for_each = mapping.for_each_twin
     spawn_map = mapping.spawn_map_twin
-
-
-def _reference_text(handle: Any) -> str:
-    """How a handle from ``from_name`` was made; empty for others."""
-    base = handle._base
-    if not isinstance(base, Reference) or not base.app_name:
-        return ""
-    variant = handle._name.removeprefix(base.name)
-    return f"{type(handle).__name__}.from_name({base.app_name!r}, {base.name!r}){variant}"
 
 
 tracebacks.hide_our_frames()
