@@ -31,7 +31,7 @@ KNOWN_ERRORS = (
 )
 
 #: The notebook that the page shows, as the front end's own objects.
-_PANEL = "window.jupyterapp.shell.currentWidget"
+PANEL = "window.jupyterapp.shell.currentWidget"
 
 
 class Server:
@@ -166,19 +166,19 @@ class NotebookPage:
     def wait_ready(self) -> None:
         """Wait for the kernel: to run cells earlier opens a dialog that asks for one."""
         self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-        self.page.wait_for_function(f"() => !!{_PANEL}?.sessionContext")
+        self.page.wait_for_function(f"() => !!{PANEL}?.sessionContext")
         self.page.evaluate(
-            f"async () => {{ const c = {_PANEL}.sessionContext;"
+            f"async () => {{ const c = {PANEL}.sessionContext;"
             " await c.ready; await c.session?.kernel?.info; }"
         )
         self.page.wait_for_function(
-            f"() => {_PANEL}.sessionContext.session?.kernel?.status === 'idle'"
+            f"() => {PANEL}.sessionContext.session?.kernel?.status === 'idle'"
         )
 
     def run(self, index: int, *, wait: bool = True) -> None:
         """Run one cell, and wait until it has ended."""
         self.page.evaluate(
-            f"(i) => {{ {_PANEL}.content.activeCellIndex = i;"
+            f"(i) => {{ {PANEL}.content.activeCellIndex = i;"
             " window.jupyterapp.commands.execute('notebook:run-cell'); }",
             index,
         )
@@ -188,7 +188,7 @@ class NotebookPage:
     def wait_done(self, index: int) -> None:
         """Wait until a cell has run; asks the model, since the page holds only what is in view."""
         self.page.wait_for_function(
-            f"(i) => {{ const m = {_PANEL}.content.widgets[i].model;"
+            f"(i) => {{ const m = {PANEL}.content.widgets[i].model;"
             " return m.executionCount !== null && m.executionState !== 'running'; }",
             arg=index,
         )
@@ -199,12 +199,12 @@ class NotebookPage:
 
     def restart_kernel(self) -> None:
         """Restart the kernel, as the button does after its question."""
-        self.page.evaluate(f"() => {_PANEL}.sessionContext.session.kernel.restart()")
+        self.page.evaluate(f"() => {PANEL}.sessionContext.session.kernel.restart()")
         self.wait_ready()
 
     def save(self) -> dict[str, Any]:
         """Save the notebook; returns what is in the file."""
-        self.page.evaluate(f"() => {_PANEL}.context.save()")
+        self.page.evaluate(f"() => {PANEL}.context.save()")
         saved: dict[str, Any] = json.loads((self._server.root / self.name).read_text())
         return saved
 
@@ -224,7 +224,7 @@ class NotebookPage:
     def close(self) -> None:
         """End the kernel and the page."""
         with suppress(Exception):
-            self.page.evaluate(f"() => {_PANEL}.sessionContext.shutdown()")
+            self.page.evaluate(f"() => {PANEL}.sessionContext.shutdown()")
         self.page.close()
 
 
