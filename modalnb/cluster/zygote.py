@@ -69,7 +69,6 @@ def fork_zygote(target: Callable[[Order], int]) -> socket.socket:
     """
     engine_end, zygote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     # What is here now stays: collections that walk over it would copy its pages in each process.
-    gc.collect()
     gc.freeze()
     if os.fork():
         zygote_end.close()

@@ -40,7 +40,7 @@ class Lifespan:
             await asyncio.wait([self._task], timeout=1.0)
             if self._task.done() and (error := self._task.exception()) is not None:
                 raise error
-            raise ExecutionError(f"The app failed to start up: {_or_none(answer)}")
+            raise ExecutionError(f"The app failed to start up: {_words(answer)}")
 
     async def stop(self) -> None:
         """Let the app shut down, if it has started up and still listens."""
@@ -49,7 +49,7 @@ class Lifespan:
         try:
             reason = await asyncio.wait_for(self._tell("lifespan.shutdown"), SHUTDOWN_SECONDS)
             if reason is not None:
-                sys.stderr.write(f"The app failed to shut down: {_or_none(reason)}\n")
+                sys.stderr.write(f"The app failed to shut down: {_words(reason)}\n")
         except TimeoutError:
             sys.stderr.write(f"The app did not shut down within {SHUTDOWN_SECONDS:g} s.\n")
         finally:
@@ -80,5 +80,5 @@ class Lifespan:
             self._answer.set_result(event.get("message") or " " if is_failure else "")
 
 
-def _or_none(reason: str) -> str:
+def _words(reason: str) -> str:
     return reason.strip() or "it gave no reason."
